@@ -1,0 +1,65 @@
+"""Every error that this package raises on purpose.
+
+    GpenError
+    ├── CheckpointError              a weight file that cannot be used
+    │   ├── UnsafeCheckpointError    it wants to run code or build foreign objects
+    │   └── ArchitectureError        its tensors are not a GPEN that we know
+    ├── MissingWeightsError          weights that are needed and not on this machine
+    ├── ImageError                   a picture that cannot be read, written or used
+    ├── FaceError                    no face, or none where one is expected
+    ├── OptionError                  a value or a combination of options that makes no sense
+    └── DegenerateOutputError        the network gave NaN or infinity
+
+A message names what was found, what was expected, and what to do next. Interrupts are not errors of
+this package: whatever a host raises to stop work passes through untouched.
+"""
+
+from __future__ import annotations
+
+__all__ = [
+    "ArchitectureError",
+    "CheckpointError",
+    "DegenerateOutputError",
+    "FaceError",
+    "GpenError",
+    "ImageError",
+    "MissingWeightsError",
+    "OptionError",
+    "UnsafeCheckpointError",
+]
+
+
+class GpenError(Exception):
+    """Base of all errors raised on purpose by this package."""
+
+
+class CheckpointError(GpenError):
+    """A weight file is missing, damaged, or holds no usable weights."""
+
+
+class UnsafeCheckpointError(CheckpointError):
+    """A weight file asks for more than tensors and plain containers; nothing of it was run."""
+
+
+class ArchitectureError(CheckpointError):
+    """Tensor names or shapes describe no GPEN that this package knows."""
+
+
+class MissingWeightsError(GpenError):
+    """Weights that a choice of the user needs are not on this machine."""
+
+
+class ImageError(GpenError):
+    """A picture cannot be read, written, or has an unusable shape, mode or range."""
+
+
+class FaceError(GpenError):
+    """No face was found, or none where the request expects one."""
+
+
+class OptionError(GpenError):
+    """An option's value, or a combination of options, makes no sense."""
+
+
+class DegenerateOutputError(GpenError):
+    """The network's output holds NaN or infinity."""

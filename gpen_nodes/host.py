@@ -1,0 +1,64 @@
+"""What a host tool decides for us: device, dtype, progress, cancellation."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor
+
+__all__ = ["Host", "LocalHost"]
+
+
+class Host(Protocol):
+    """The few things that the core asks of the program it runs in."""
+
+    @property
+    def device(self) -> torch.device:
+        """Where networks run."""
+        ...
+
+    def place(self, module: torch.nn.Module, memory_required: int) -> None:
+        """Make room for ``memory_required`` bytes of activations and put ``module`` on ``device``."""
+        ...
+
+    def progress(self, done: int, total: int, preview: Tensor | None = None) -> None:
+        """Report ``done`` of ``total`` faces; ``preview`` is the latest one, [H, W, 3] in [0, 1]."""
+        ...
+
+    def check_interrupt(self) -> None:
+        """Raise the host's own exception if the user asked to stop. Called many times a face."""
+        ...
+
+
+@dataclass(frozen=True)
+class LocalHost:
+    """The host when there is none: one fixed device, Ctrl-C to stop.
+
+    Args:
+        device: any name that torch knows; None takes CUDA, then MPS, then the CPU.
+        on_progress: called with (done, total) after each face.
+    """
+
+    device_name: str | None = None
+    on_progress: Callable[[int, int], Any] | None = None
+
+    @property
+    def device(self) -> torch.device:
+        if self.device_name is not None:
+            return torch.device(self.device_name)
+        if torch.cuda.is_available():
+            return torch.device("cuda")
+        return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
+
+    def place(self, module: torch.nn.Module, memory_required: int) -> None:
+        module.to(self.device)
+
+    def progress(self, done: int, total: int, preview: Tensor | None = None) -> None:
+        if self.on_progress is not None:
+            self.on_progress(done, total)
+
+    def check_interrupt(self) -> None:
+        pass
