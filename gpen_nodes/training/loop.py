@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from lightning_fabric import Fabric
 from torch import Tensor
 from torch.utils.data import DataLoader
@@ -59,19 +58,22 @@ def train(
         raise OptionError("The identity term needs MobileFaceNet's weights; give their file or set identity to 0.")
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / "config.json").write_text(json.dumps(dataclasses.asdict(config), indent=2) + "\n")
+    if fabric.is_global_zero:
+        (folder / "config.json").write_text(json.dumps(dataclasses.asdict(config), indent=2) + "\n")
     stage = Stage(config, fabric, start, embedder)
     first = stage.resume(folder / "state.pt")
     store = FaceStore(faces)
     kept_out = Samples(store, config)
     pairs = TrainingPairs(store, config.size, config.recipe, seed=config.seed, indices=kept_out.others)
     batches = _batches(pairs, config, fabric, first, workers)
-    log = Log(folder / "losses.csv", first)
+    log = Log(folder / "losses.csv", first) if fabric.is_global_zero else None
     progress = tqdm(batches, initial=first, total=config.steps, disable=not fabric.is_global_zero)
     step = first
     try:
         for step, (degraded, truth) in enumerate(progress, start=first + 1):
             terms = stage.step(step, degraded, truth)
+            if log is None:
+                continue
             log.add(terms)
             if step % config.sample_every == 0 or step == config.steps:
                 figures = kept_out.write(stage.ema.model, folder / f"samples-{step:06d}.png")
@@ -100,57 +102,76 @@ class Stage:
     def __init__(
         self, config: TrainingConfig, fabric: Fabric, start: Gpen | None, embedder: FaceEmbedder | None
     ) -> None:
-        torch.manual_seed(config.seed)
         self.config, self.fabric = config, fabric
-        self.raw = _start_model(config, start).to(fabric.device)
+        self.chance = torch.Generator().manual_seed(config.seed)
+        with torch.random.fork_rng():
+            torch.manual_seed(config.seed)
+            self.raw = _start_model(config, start).to(fabric.device)
+            self.raw_judge = self._new_judge() if config.adversarial else None
         self.ema = Ema(self.raw, config.ema_decay)
         self.objective = GeneratorObjective(config, embedder and embedder.to(fabric.device))
-        self.model, self.optimizer = self._set_up(self.raw)
-        self.judge: torch.nn.Module | None = None
-        if config.adversarial:
-            shape = DiscriminatorConfig(config.discriminator_size, self.raw.config.narrow, self.raw.config.multiplier)
-            self.raw_judge = Discriminator(shape)
-            self.judge, self.judge_optimizer = self._set_up(self.raw_judge)
+        self.model, self.optimizer = fabric.setup(self._compiled(self.raw), self._optimizer(self.raw))
+        self.judge = None
+        if self.raw_judge is not None:
+            # Not wrapped: a gradient penalty and two batches in one backward pass are more than DDP follows.
+            self.judge = self._compiled(self.raw_judge)
+            self.judge_optimizer = fabric.setup_optimizers(self._optimizer(self.raw_judge))
 
-    def _set_up(self, network: torch.nn.Module) -> tuple[torch.nn.Module, torch.optim.Optimizer]:
+    def _new_judge(self) -> Discriminator:
+        ours = self.raw.config
+        shape = DiscriminatorConfig(self.config.discriminator_size, ours.narrow, ours.multiplier)
+        return Discriminator(shape).to(self.fabric.device)
+
+    def _compiled(self, network: torch.nn.Module) -> torch.nn.Module:
+        return torch.compile(network) if self.config.compile else network  # type: ignore[return-value]
+
+    def _optimizer(self, network: torch.nn.Module) -> torch.optim.Optimizer:
         # StyleGAN's betas: no momentum against a moving opponent.
         betas = (0.0, 0.99) if self.config.adversarial else (0.9, 0.99)
-        optimizer = torch.optim.Adam(network.parameters(), self.config.learning_rate, betas=betas)
-        runner = torch.compile(network) if self.config.compile else network
-        return self.fabric.setup(runner, optimizer)  # type: ignore[return-value]
+        return torch.optim.Adam(network.parameters(), self.config.learning_rate, betas=betas)
 
     def step(self, step: int, degraded: Tensor, truth: Tensor) -> dict[str, Tensor]:
         """One update of each network; the terms of both losses, detached."""
         degraded = degraded.contiguous(memory_format=torch.channels_last)
         restored = self.model(degraded)
-        if self.judge is not None:
-            self.judge.requires_grad_(False)
-        terms = self.objective(restored, truth, self.judge)
+        if self.raw_judge is not None:
+            self.raw_judge.requires_grad_(False)
+        with self.fabric.autocast():
+            terms = self.objective(restored, truth, self.judge, self.chance)
         self.fabric.backward(torch.stack(list(terms.values())).sum())
         self.optimizer.step()
         self.optimizer.zero_grad()
         self.ema.update(self.raw, step)
-        if self.judge is not None:
-            self.judge.requires_grad_(True)
+        if self.raw_judge is not None:
+            self.raw_judge.requires_grad_(True)
             terms |= self._judge_step(step, restored.detach(), truth)
         return {name: term.detach() for name, term in terms.items()}
 
     def _judge_step(self, step: int, restored: Tensor, truth: Tensor) -> dict[str, Tensor]:
         assert self.judge is not None
+        assert self.raw_judge is not None
         c = self.config
-        restored, truth = random_windows(c.discriminator_size, restored, truth)
-        terms = {"discriminator": discriminator_loss(self.judge(truth), self.judge(restored))}
+        restored, truth = random_windows(c.discriminator_size, self.chance, restored, truth)
+        with self.fabric.autocast():
+            terms = {"discriminator": discriminator_loss(self.judge(truth), self.judge(restored))}
         if step % c.r1_every == 0:
             # Lazy: r1_every times as strong, every r1_every steps (StyleGAN2, section 4.1).
             terms["r1"] = gradient_penalty(self.raw_judge, truth) * (c.r1 / 2 * c.r1_every)
         self.fabric.backward(torch.stack(list(terms.values())).sum())
+        self._average_gradients(self.raw_judge)
         self.judge_optimizer.step()
         self.judge_optimizer.zero_grad()
         return terms
 
+    def _average_gradients(self, network: torch.nn.Module) -> None:
+        gradients = [p.grad for p in network.parameters() if p.grad is not None]
+        flat = self.fabric.all_reduce(torch.cat([g.flatten() for g in gradients]), reduce_op="mean")
+        for gradient, part in zip(gradients, flat.split([g.numel() for g in gradients]), strict=True):
+            gradient.copy_(part.view_as(gradient))
+
     def _parts(self) -> dict[str, Any]:
         parts = {"model": self.raw, "ema": self.ema.model, "optimizer": self.optimizer}
-        if self.judge is not None:
+        if self.raw_judge is not None:
             parts |= {"judge": self.raw_judge, "judge_optimizer": self.judge_optimizer}
         return parts
 
@@ -171,8 +192,6 @@ class Stage:
         for name, part in self._parts().items():
             if name in state:  # A state without a discriminator may go on with one.
                 part.load_state_dict(state[name])
-        for group in self.optimizer.param_groups:
-            group["lr"] = self.config.learning_rate
         return state["step"]
 
 

@@ -14,10 +14,10 @@ from .config import TrainingConfig
 __all__ = ["GeneratorObjective", "discriminator_loss", "gradient_penalty", "random_windows"]
 
 
-def random_windows(size: int, *batches: Tensor) -> list[Tensor]:
+def random_windows(size: int, chance: torch.Generator, *batches: Tensor) -> list[Tensor]:
     """Cut the same random ``size``² window out of each [B, C, H, W], one place for the whole batch."""
     height, width = batches[0].shape[-2:]
-    y, x = (int(torch.randint(0, span - size + 1, ())) for span in (height, width))
+    y, x = (int(torch.randint(0, span - size + 1, (), generator=chance)) for span in (height, width))
     return [b[..., y : y + size, x : x + size] for b in batches]
 
 
@@ -30,16 +30,21 @@ class GeneratorObjective(nn.Module):
         self.embedder = embedder
 
     def forward(
-        self, restored: Tensor, truth: Tensor, judge: Callable[[Tensor], Tensor] | None = None
+        self,
+        restored: Tensor,
+        truth: Tensor,
+        judge: Callable[[Tensor], Tensor] | None = None,
+        chance: torch.Generator | None = None,
     ) -> dict[str, Tensor]:
-        """Terms for [B, 3, S, S] in [-1, 1]; ``judge`` gives the discriminator's logits [B, 1]."""
+        """Terms for [B, 3, S, S] in [-1, 1]; ``judge`` gives the discriminator's logits [B, 1] of the window that
+        ``chance`` picks."""
         c = self.config
         terms = {"pixel": c.pixel * F.l1_loss(restored, truth)}
         if c.identity and self.embedder is not None:
             ours, theirs = (self.embedder.embed((x + 1) / 2) for x in (restored, truth))
             terms["identity"] = c.identity * (1 - (ours * theirs).sum(dim=1)).mean()
-        if c.adversarial and judge is not None:
-            (window,) = random_windows(c.discriminator_size, restored)
+        if c.adversarial and judge is not None and chance is not None:
+            (window,) = random_windows(c.discriminator_size, chance, restored)
             terms["adversarial"] = c.adversarial * F.softplus(-judge(window)).mean()
         return terms
 
