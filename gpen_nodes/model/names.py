@@ -67,7 +67,10 @@ def _check_filter(name: str, kernel: Tensor) -> None:
 
 
 def to_released_names(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """The inverse of ``to_module_names`` for a network with the convolutional encoder, filters included."""
+    """The inverse of ``to_module_names``, filters included.
+
+    For a network with the convolutional encoder, or a discriminator.
+    """
     released = {}
     for name, tensor in state.items():
         fir = torch.tensor(FIR, dtype=tensor.dtype, device=tensor.device)
@@ -84,6 +87,8 @@ def to_released_names(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
         elif m := re.match(r"(generator\.convs\.(\d+)\.conv)\.weight$", name):
             if int(m[2]) % 2 == 0:
                 released[f"{m[1]}.blur.kernel"] = fir * 4
+        elif m := re.match(r"(convs\.\d+\.(?:conv2|skip))\.1\.weight$", name):
+            released[f"{m[1]}.0.kernel"] = fir
         elif m := re.match(r"(generator\.to_rgbs\.\d+)\.conv\.weight$", name):
             released[f"{m[1]}.upsample.kernel"] = fir * 4
         released[name] = tensor
