@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from .errors import FaceError
-from .faces import Face, align_face, detect_faces, paste_back
+from .faces import Face, align_face, detect_faces, paste_back, template_points
 from .host import Host, LocalHost
 from .images import as_batch
 from .restorer import Restorer
@@ -146,8 +146,6 @@ def check_aligned(crop: Tensor, *, template: str = "gpen", detector: str = "mtcn
     Raises:
         FaceError: says what was found instead.
     """
-    from .faces import template_points
-
     batch = as_batch(crop)
     height, width = batch.shape[1:3]
     found = detect_faces(batch, detector=detector, min_score=0.7)

@@ -42,7 +42,7 @@ class Restorer:
         self.dtype = DTYPES[dtype]
         self.config = checkpoint.config
         self.module = Gpen(self.config)
-        load_strictly(self.module, {k: v.float() for k, v in checkpoint.state.items()})
+        load_strictly(self.module, checkpoint.state)
         self.module.requires_grad_(False).eval()
         self._lock = threading.Lock()  # Hosts run several threads; hooks and placement belong to one at a time.
 

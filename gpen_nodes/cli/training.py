@@ -85,7 +85,7 @@ def _train(args: argparse.Namespace) -> int:
     from ..model import Gpen
 
     config = TrainingConfig.from_dict(_read_toml(args.config))
-    start = Gpen.from_state_dict(read_checkpoint(args.start).float_state()) if args.start else None
+    start = Gpen.from_state_dict(read_checkpoint(args.start).state) if args.start else None
     fabric = Fabric(devices=args.processes, precision=config.precision)  # type: ignore[arg-type]
     train(config, args.faces, args.folder, start=start, embedder=_embedder(args.embedder), fabric=fabric)
     print(f"{args.folder}/model.safetensors")
@@ -93,11 +93,11 @@ def _train(args: argparse.Namespace) -> int:
 
 
 def _grow(args: argparse.Namespace) -> int:
-    from ..checkpoints import checkpoint_of, default_layout, read_checkpoint, write_checkpoint
+    from ..checkpoints import Checkpoint, read_checkpoint, write_checkpoint
     from ..model import Gpen, grow
 
-    model = grow(Gpen.from_state_dict(read_checkpoint(args.input).float_state()))
-    write_checkpoint(checkpoint_of(model), args.output, layout=default_layout(args.output))
+    model = grow(Gpen.from_state_dict(read_checkpoint(args.input).state))
+    write_checkpoint(Checkpoint(model.state_dict(), model.config), args.output)
     print(f"{args.output}: {model.config}")
     return 0
 

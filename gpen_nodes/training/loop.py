@@ -16,6 +16,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 from tqdm import tqdm
 
+from ..checkpoints import Checkpoint, write_checkpoint
 from ..errors import OptionError
 from ..faces.identity import FaceEmbedder
 from ..model import Discriminator, DiscriminatorConfig, Gpen, GpenConfig, grow
@@ -43,7 +44,8 @@ def train(
     Args:
         config: what to train and for how long.
         faces: folder of aligned faces, see ``FaceStore``.
-        folder: of the run: ``config.json``, ``losses.csv``, ``samples-N.png``, ``state.pt``.
+        folder: of the run: ``config.json``, ``losses.csv``, ``samples-N.png``, ``state.pt``, and at the
+            end ``model.safetensors``.
         start: the model to go on from; grown if it has half the size. None starts a new one.
         embedder: for the identity term.
         fabric: device, precision and processes; None takes one process on this machine.
@@ -83,6 +85,9 @@ def train(
     finally:
         # Ctrl-C included: nothing learnt is lost.
         stage.save(folder / "state.pt", step)
+    if fabric.is_global_zero:
+        average = stage.ema.model
+        write_checkpoint(Checkpoint(average.state_dict(), average.config), folder / "model.safetensors")
     return stage.ema.model
 
 
