@@ -1,0 +1,8 @@
+"""Faces: found, cut out upright, and pasted back."""
+
+from .align import TEMPLATES, align_face
+from .detect import DETECTORS, ORDERS, detect_faces
+from .face import Face
+from .paste import paste_back
+
+__all__ = ["DETECTORS", "ORDERS", "TEMPLATES", "Face", "align_face", "detect_faces", "paste_back"]
