@@ -59,6 +59,8 @@ def paste_back(
     allowed = _checked(batch, strength, softness, scale, mask)
     out = batch.clone()
     weights = batch.new_zeros(batch.shape[:3])
+    if strength == 0:
+        return out, weights
     colours = min(batch.shape[3], 3)
     regions = []
     # A sum of floats depends on its order, so the order mustn't be the caller's.
@@ -66,11 +68,11 @@ def paste_back(
         to_crop, region = _placed(face, batch, scale)
         if region is None:
             continue
-        crop, weight = _seen(face, to_crop, region, softness, colours)
+        crop, weight = _seen(face, to_crop, region, softness, out)
         if allowed is not None:
             weight = weight * allowed[region]
         new, old = out[region][..., :colours], batch[region][..., :colours]
-        change = strength * weight[..., None] * (crop.to(batch) - old)
+        change = strength * weight[..., None] * (crop - old)
         new.copy_(torch.where(weight[..., None] > 0, new + change, new))
         weights[region] += weight
         regions.append(region)
@@ -105,7 +107,7 @@ def _aligned(face: Face) -> tuple[Tensor, Tensor]:
 
 
 def _placed(face: Face, batch: Tensor, scale: float | None) -> tuple[Tensor, Region | None]:
-    """The map from the region's pixels to the crop's, and the region, an index of the batch; None if empty."""
+    """The map from the region's pixels to the crop's, and the region; None if it lies outside."""
     if not 0 <= face.image_index < len(batch):
         raise FaceError(f"A face of image {face.image_index} can't go into a batch of {len(batch)} images.")
     height, width = batch.shape[1:3]
@@ -113,8 +115,8 @@ def _placed(face: Face, batch: Tensor, scale: float | None) -> tuple[Tensor, Reg
     if abs(sx / sy - 1) > 0.02:  # sides are rounded when a picture is scaled, but not by so much
         found, searched = f"{width}×{height}", f"{face.image_size[1]}×{face.image_size[0]}"
         raise OptionError(
-            f"Found an image of {found}; expected the proportions of the {searched} in which the face was found. "
-            "Pass the image as it was, or scaled as a whole, or give scale."
+            f"Found an image of {found}; expected the proportions of the {searched} in which the face was "
+            "found. Pass the image as it was, or scaled as a whole, or give scale."
         )
     matrix, crop = _aligned(face)
     side = len(crop)
@@ -129,12 +131,12 @@ def _placed(face: Face, batch: Tensor, scale: float | None) -> tuple[Tensor, Reg
     return compose(to_crop, shift(x0, y0)), (face.image_index, slice(y0, y1), slice(x0, x1))
 
 
-def _seen(face: Face, to_crop: Tensor, region: Region, softness: float, colours: int) -> tuple[Tensor, Tensor]:
-    """The crop as it appears in its region, [h, w, colours] in [0, 1], and its weight there, [h, w]."""
+def _seen(face: Face, to_crop: Tensor, region: Region, softness: float, out: Tensor) -> tuple[Tensor, Tensor]:
+    """The crop as it appears in a region of ``out``, [h, w, 1 or 3] in [0, 1], and its weight, [h, w]."""
     size = region[1].stop - region[1].start, region[2].stop - region[2].start
-    crop = _aligned(face)[1].permute(2, 0, 1).float()
+    crop = _aligned(face)[1].to(out).permute(2, 0, 1)
     seen = warp(crop[None], to_crop, size)[0].clamp(0, 1).permute(1, 2, 0)
-    if colours == 1:
+    if out.shape[3] == 1:
         seen = (seen * seen.new_tensor(_LUMA)).sum(-1, keepdim=True)
     # A superellipse: 0 in the crop's middle, 1 where it touches the crop's sides.
     radius = unit_grid(to_crop, size, crop).pow(_ROUNDNESS).sum(-1).pow(1 / _ROUNDNESS)

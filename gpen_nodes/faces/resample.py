@@ -127,7 +127,7 @@ def unit_grid(matrix: Tensor, size: tuple[int, int], image: Tensor) -> Tensor:
 
 
 def _needed(low: float, high: float, side: int, border: str) -> tuple[int, int]:
-    """First and last + 1 of the ``side`` pixels of an axis that the span from low to high reads; never empty."""
+    """First and last + 1 of an axis's ``side`` pixels that the span from low to high reads; never empty."""
     if border == "reflect":  # what lies d pixels outside is read d pixels inside
         low, high = min(low, 2 * side - high), max(high, -low)
     start = min(max(math.floor(low), 0), side - 1)
