@@ -48,6 +48,8 @@ def read_checkpoint(path: str | os.PathLike[str]) -> Checkpoint:
         config = _check_fit(state)
     except ArchitectureError as error:
         raise ArchitectureError(f"{path}: {error}") from error
+    except (ArithmeticError, RuntimeError) as error:  # a width of zero, a size beyond all memory
+        raise ArchitectureError(f"{path}: its tensors' shapes describe no network ({error}).") from error
     return Checkpoint(state, config, args, layout, path)
 
 
@@ -177,7 +179,9 @@ _LAYOUTS: tuple[Callable[[dict, Path], _Found | None], ...] = (_take_bundle, _ta
 
 def _tensors_of(contents: Mapping[Any, Any]) -> dict[str, Tensor]:
     """Counters and the like beside the weights are left out; a tensor that is missing shows later."""
-    return {name: value for name, value in contents.items() if isinstance(value, Tensor)}
+    return {
+        name: value for name, value in contents.items() if isinstance(name, str) and isinstance(value, Tensor)
+    }
 
 
 def _strip_prefix(tensors: dict[str, Tensor]) -> dict[str, Tensor]:

@@ -73,22 +73,30 @@ def unpickle(path: Path) -> Any:
         ) from error
 
 
-class _Unpickler(pickle.Unpickler):
+class _Unpickler(pickle._Unpickler):
     """Finds the few names that tensors and plain containers need, and nothing else.
 
     Each name is answered with an object of our own that lives as long as this unpickler: a pickle may set
-    attributes on whatever it is given, and must not reach what others use.
+    attributes on whatever it is given, and must not reach what others use. It is the unpickler in Python,
+    because five bytes make the one in C reserve 64 GB for its memo.
     """
 
     def __init__(self, stream: IO[bytes], path: Path, find_storage: _FindStorage | None = None) -> None:
         super().__init__(stream, encoding="utf-8")
         self._path, self._find_storage = path, find_storage
+
+        def rebuild_tensor(storage: Tensor, offset: int, size: Any, stride: Any, *_: Any) -> Tensor:
+            return torch.as_strided(storage, size, stride, offset)  # checks that it stays inside the storage
+
+        def rebuild_parameter(tensor: Tensor, *_: Any) -> Tensor:
+            return tensor
+
         self._known = {
             ("collections", "OrderedDict"): OrderedDict,
             ("argparse", "Namespace"): type("Arguments", (Arguments,), {}),
             ("torch", "Size"): tuple,
-            ("torch._utils", "_rebuild_tensor_v2"): self._rebuild_tensor,
-            ("torch._utils", "_rebuild_parameter"): self._rebuild_parameter,
+            ("torch._utils", "_rebuild_tensor_v2"): rebuild_tensor,
+            ("torch._utils", "_rebuild_parameter"): rebuild_parameter,
             **{("torch", name): dtype for name, dtype in _STORAGES.items()},
         }
 
@@ -106,12 +114,6 @@ class _Unpickler(pickle.Unpickler):
         if kind != "storage" or self._find_storage is None or length < 0:
             raise CheckpointError(f"it holds an unknown reference, {pid!r}")
         return self._find_storage(key, dtype, length)
-
-    def _rebuild_tensor(self, storage: Tensor, offset: int, size: Any, stride: Any, *_: Any) -> Tensor:
-        return torch.as_strided(storage, size, stride, offset)  # checks that it stays inside the storage
-
-    def _rebuild_parameter(self, tensor: Tensor, *_: Any) -> Tensor:
-        return tensor
 
 
 def _load_zip(file: IO[bytes], path: Path) -> Any:
@@ -162,7 +164,9 @@ def _load_legacy(stream: IO[bytes], path: Path) -> Any:
     def find_storage(key: str, dtype: torch.dtype, length: int) -> Tensor:
         if length * dtype.itemsize > file_size:
             raise CheckpointError(f"storage {key} would be larger than the file")
-        return storages.setdefault(key, torch.zeros(length, dtype=dtype, device="cpu"))
+        if key not in storages:
+            storages[key] = torch.zeros(length, dtype=dtype, device="cpu")
+        return storages[key]
 
     contents = _Unpickler(stream, path, find_storage).load()
     for key in _Unpickler(stream, path).load():  # the data comes last; tensors made above are views of it

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import builtins
+import contextlib
 import io
 import os
 import pickle
@@ -13,6 +14,7 @@ from collections import OrderedDict
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
@@ -82,6 +84,13 @@ def test_a_pickle_cannot_change_what_others_use(tmp_path: Path, target: bytes) -
         read_checkpoint(tmp_path / "b.pth")
     assert not hasattr(argparse.Namespace, "marked")
     assert not hasattr(OrderedDict, "marked")
+
+
+def test_five_bytes_cannot_take_all_memory(tmp_path: Path) -> None:
+    # LONG_BINPUT: remember None under a number so high that a list up to there would not fit.
+    save_pickle(b"\x80\x02Nr\xff\xff\xff\xff.", tmp_path / "m.pth")
+    with pytest.raises(CheckpointError, match="holds a NoneType"):
+        read_checkpoint(tmp_path / "m.pth")
 
 
 def test_args_must_be_plain(tmp_path: Path, small: Checkpoint) -> None:
@@ -165,6 +174,38 @@ def test_a_tensor_outside_its_storage(tmp_path: Path, arguments: tuple[Any, ...]
         read_checkpoint(tmp_path / "t.pth")
 
 
+def test_a_storage_larger_than_its_file(tmp_path: Path) -> None:
+    class Pickler(pickle.Pickler):
+        def persistent_id(self, obj: Any) -> Any:
+            pid = ("storage", torch.FloatStorage, "0", "cpu", 2**34, None)
+            return pid if isinstance(obj, Storage) else None
+
+    stream = io.BytesIO()
+    for part in (0x1950A86A20F9469CFC6C, 1001, {"little_endian": True}, {"x": Storage()}, ["0"]):
+        Pickler(stream, 2).dump(part)
+    (tmp_path / "l.pth").write_bytes(stream.getvalue())
+    with pytest.raises(CheckpointError, match="larger than the file"):
+        read_checkpoint(tmp_path / "l.pth")
+
+
+@pytest.mark.parametrize(("layout", "legacy"), [("bundle", False), ("bundle", True), ("safetensors", False)])
+def test_flipped_bytes_raise_nothing_but_our_errors(
+    tmp_path: Path, small: Checkpoint, layout: Any, legacy: bool
+) -> None:
+    path = tmp_path / "f.pth"
+    write_checkpoint(small, path, layout, legacy=legacy)
+    whole = path.read_bytes()
+    head = max(whole.rindex(b"_rebuild_tensor") if legacy else 0, 4000)  # where the pickle or the JSON is
+    rng = np.random.default_rng(0)
+    for _ in range(150):
+        data = bytearray(whole)
+        for position in rng.integers(0, head, 3):
+            data[position] = rng.integers(256)
+        path.write_bytes(data)
+        with contextlib.suppress(CheckpointError):
+            read_checkpoint(path)
+
+
 # --- files that are something else ---
 
 
@@ -205,7 +246,7 @@ def test_no_file_a_folder_and_another_zip(tmp_path: Path) -> None:
         read_checkpoint(tmp_path / "z.pth")
 
 
-@pytest.mark.parametrize("share", [0.02, 0.5, 0.99])
+@pytest.mark.parametrize("share", [0.02, 0.5, 0.99999])
 @pytest.mark.parametrize(("layout", "legacy"), [("flat", False), ("flat", True), ("safetensors", False)])
 def test_a_truncated_file(tmp_path: Path, small: Checkpoint, layout: Any, legacy: bool, share: float) -> None:
     path = tmp_path / "t.pth"
@@ -216,7 +257,9 @@ def test_a_truncated_file(tmp_path: Path, small: Checkpoint, layout: Any, legacy
     assert not isinstance(raised.value, UnsafeCheckpointError)
 
 
-@pytest.mark.parametrize("contents", [[1, 2], {}, {"epoch": 3}, torch.zeros(3), {"params": {"a": 1}}])
+@pytest.mark.parametrize(
+    "contents", [[1, 2], {}, {"epoch": 3}, torch.zeros(3), {"params": {"a": 1}}, {1: torch.ones(2)}]
+)
 def test_no_weights_inside(tmp_path: Path, contents: Any) -> None:
     torch.save(contents, tmp_path / "n.pth")
     with pytest.raises(CheckpointError, match="expected the tensors of a GPEN"):
@@ -232,6 +275,7 @@ def test_weights_of_something_else(tmp_path: Path, small: Checkpoint) -> None:
         ({"conv_first.weight": torch.zeros(3)}, "not a GPEN"),
         (incomplete, r"encoder\.stages\.2\.bias is missing"),
         (more, r"conv_first\.weight is unknown"),
+        ({**released, "generator.input.input": torch.zeros(1, 0, 4, 4)}, "describe no network"),
     ):
         torch.save(state, path)
         with pytest.raises(ArchitectureError, match=says) as raised:
