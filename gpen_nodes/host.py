@@ -40,7 +40,9 @@ class LocalHost:
         on_progress: called with (done, total) after each face.
     """
 
-    def __init__(self, device: str | None = None, on_progress: Callable[[int, int], Any] | None = None) -> None:
+    def __init__(
+        self, device: str | None = None, on_progress: Callable[[int, int], Any] | None = None
+    ) -> None:
         self._device = torch.device(device or _best_device())
         self._on_progress = on_progress
 

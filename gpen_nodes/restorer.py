@@ -38,13 +38,17 @@ class Restorer:
         if dtype not in DTYPES:
             raise OptionError(f"Unknown dtype {dtype!r}; expected one of {', '.join(DTYPES)}.")
         if not isinstance(checkpoint.config, GpenConfig):
-            raise ArchitectureError(f"{checkpoint.path} is a discriminator: it trains models and cannot restore.")
+            raise ArchitectureError(
+                f"{checkpoint.path} is a discriminator: it trains models and cannot restore."
+            )
         self.dtype = DTYPES[dtype]
         self.config = checkpoint.config
         self.module = Gpen(self.config)
         load_strictly(self.module, checkpoint.state)
         self.module.requires_grad_(False).eval()
-        self._lock = threading.Lock()  # Hosts run several threads; hooks and placement belong to one at a time.
+        self._lock = (
+            threading.Lock()
+        )  # Hosts run several threads; hooks and placement belong to one at a time.
 
     @classmethod
     def from_file(cls, path: str, dtype: str = "fp32") -> Restorer:
@@ -77,7 +81,9 @@ class Restorer:
             DegenerateOutputError: NaN or infinity even in fp32.
         """
         if crops.dim() != 4 or crops.shape[1] != crops.shape[2] or crops.shape[3] != 3:
-            raise ImageError(f"Found crops of shape {tuple(crops.shape)}; expected [N, S, S, 3], square RGB faces.")
+            raise ImageError(
+                f"Found crops of shape {tuple(crops.shape)}; expected [N, S, S, 3], square RGB faces."
+            )
         if len(crops) == 0:
             return crops.new_zeros((0, self.size, self.size, 3))
         restored = []

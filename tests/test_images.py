@@ -36,7 +36,9 @@ def test_as_batch_adds_an_axis_and_copies_nothing():
     assert as_batch(image).data_ptr() == image.data_ptr()
 
 
-@pytest.mark.parametrize("bad", [torch.zeros(4, 5), torch.zeros(1, 3, 8, 8), torch.zeros(2, 2, 3, dtype=torch.uint8)])
+@pytest.mark.parametrize(
+    "bad", [torch.zeros(4, 5), torch.zeros(1, 3, 8, 8), torch.zeros(2, 2, 3, dtype=torch.uint8)]
+)
 def test_refuses_what_is_no_image(bad):
     with pytest.raises(ImageError, match=r"\[B, H, W, C\]"):
         as_batch(bad)

@@ -51,7 +51,9 @@ def imports(path: Path, *, top_level_only: bool = False):
         elif isinstance(node, ast.ImportFrom):
             base = package[: len(package) + 1 - node.level] if node.level else []
             module = ".".join([*base, *([node.module] if node.module else [])])
-            yield from (f"{module}.{alias.name}" for alias in node.names) if module == "gpen_nodes" else [module]
+            yield from (
+                (f"{module}.{alias.name}" for alias in node.names) if module == "gpen_nodes" else [module]
+            )
 
 
 FILES = sorted(PACKAGE.rglob("*.py"))

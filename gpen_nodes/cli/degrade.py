@@ -24,13 +24,19 @@ def add_parsers(commands: Any) -> None:
     p.add_argument("--output", "-o", metavar="PATH", help="file or folder; else beside the input, _degraded")
     p.add_argument("--seed", type=int, default=0, help="the same seed degrades the same way (default: 0)")
     p.add_argument(
-        "--evaluation", action="store_true", help="the fixed recipe of the published figures and not random ranges"
+        "--evaluation",
+        action="store_true",
+        help="the fixed recipe of the published figures and not random ranges",
     )
     for field in dataclasses.fields(DegradationRecipe):
         if isinstance(field.default, tuple):
             low, high = field.default
             p.add_argument(
-                f"--{field.name}", type=float, nargs=2, metavar=("LOW", "HIGH"), help=f"default: {low:g} {high:g}"
+                f"--{field.name}",
+                type=float,
+                nargs=2,
+                metavar=("LOW", "HIGH"),
+                help=f"default: {low:g} {high:g}",
             )
     p.set_defaults(run=run)
 

@@ -33,7 +33,9 @@ def plan_outputs(inputs: Sequence[str], output: str | None, *, suffix: str) -> l
     found = [pair for text in inputs for pair in _expand(text)]
     if output is not None and Path(output).suffix.lower() in WRITABLE_SUFFIXES and not Path(output).is_dir():
         if len(found) != 1:
-            raise OptionError(f"{len(found)} pictures cannot all become {output}; name a folder as the output.")
+            raise OptionError(
+                f"{len(found)} pictures cannot all become {output}; name a folder as the output."
+            )
         return [(found[0][0], Path(output))]
     pairs: dict[Path, Path] = {}
     for path, relative in found:

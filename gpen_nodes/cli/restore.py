@@ -39,23 +39,33 @@ def add_parsers(commands: Any) -> None:
     )
     p.add_argument("--input", "-i", nargs="+", required=True, metavar="PATH", help="files, folders, patterns")
     p.add_argument("--output", "-o", metavar="PATH", help="file or folder; else beside the input, _restored")
-    p.add_argument("--model_path", metavar="FILE", help="checkpoint; else the small model that ships with the pack")
+    p.add_argument(
+        "--model_path", metavar="FILE", help="checkpoint; else the small model that ships with the pack"
+    )
     p.add_argument("--size", type=int, metavar="PX", help="check that the model restores at this size")
     p.add_argument("--face_align", action="store_true", help="find, align, restore and paste back every face")
     p.add_argument("--detector", choices=DETECTORS, default="mtcnn")
-    p.add_argument("--template", choices=sorted(TEMPLATES), default="gpen", help="alignment the model expects")
+    p.add_argument(
+        "--template", choices=sorted(TEMPLATES), default="gpen", help="alignment the model expects"
+    )
     p.add_argument("--min_score", type=float, default=0.9, help="how sure the detector has to be")
     p.add_argument("--min_face", type=float, default=0, metavar="PX", help="leave smaller faces as they are")
     p.add_argument("--max_faces", type=int, metavar="N", help="restore the first N faces of each picture")
     p.add_argument("--order", choices=ORDERS, default="size", help="what comes first for --max_faces")
-    p.add_argument("--strength", type=float, default=1.0, help="0 keeps the picture, 1 shows the restored face")
+    p.add_argument(
+        "--strength", type=float, default=1.0, help="0 keeps the picture, 1 shows the restored face"
+    )
     p.add_argument("--device", help="such as cpu, cuda:1, mps; else the best one")
     p.add_argument("--dtype", choices=sorted(DTYPES), default="fp32")
     p.add_argument("--save_faces", metavar="DIR", help="also write each face, before and after")
-    p.add_argument("--compare", action="store_true", help="also write before | after beside the output, _compare")
+    p.add_argument(
+        "--compare", action="store_true", help="also write before | after beside the output, _compare"
+    )
     p.add_argument("--report", metavar="FILE", help="write what was done to each face as JSON")
     p.add_argument("--overwrite", action="store_true", help="allow an output to replace an input")
-    p.add_argument("--force", action="store_true", help="restore even what does not look like an aligned face")
+    p.add_argument(
+        "--force", action="store_true", help="restore even what does not look like an aligned face"
+    )
     p.set_defaults(run=run)
 
 
@@ -99,7 +109,9 @@ def _spare_inputs(pairs: list[tuple[Path, Path]]) -> None:
     inputs = {source.resolve() for source, _ in pairs}
     for _, target in pairs:
         if target.resolve() in inputs:
-            raise OptionError(f"{target} is an input and would be replaced. Name another --output, or add --overwrite.")
+            raise OptionError(
+                f"{target} is an input and would be replaced. Name another --output, or add --overwrite."
+            )
 
 
 def _attempt(source: Path, target: Path, restorer: Restorer, args: argparse.Namespace) -> dict[str, Any]:
@@ -117,18 +129,24 @@ def _attempt(source: Path, target: Path, restorer: Restorer, args: argparse.Name
     return entry
 
 
-def _restore_file(source: Path, target: Path, restorer: Restorer, args: argparse.Namespace) -> list[dict[str, Any]]:
+def _restore_file(
+    source: Path, target: Path, restorer: Restorer, args: argparse.Namespace
+) -> list[dict[str, Any]]:
     picture = read_picture(source)
     if picture.frames > 1:
         _say(f"{source}: only the first of {picture.frames} frames is restored.")
-    restored, reports = (_restore_photo if args.face_align else _restore_crop)(source, picture, restorer, args)
+    restored, reports = (_restore_photo if args.face_align else _restore_crop)(
+        source, picture, restorer, args
+    )
     target.parent.mkdir(parents=True, exist_ok=True)
     write_picture(target, restored, like=picture, overwrite=True)
     if args.compare:
         before = _resized(picture.image, restored.shape[1:3])
         both = torch.cat((before, restored), dim=2)
         like = dataclasses.replace(picture, alpha=None)
-        write_picture(target.with_name(f"{target.stem}_compare{target.suffix}"), both, like=like, overwrite=True)
+        write_picture(
+            target.with_name(f"{target.stem}_compare{target.suffix}"), both, like=like, overwrite=True
+        )
     return reports
 
 

@@ -17,9 +17,13 @@ def add_parsers(commands: Any) -> None:
     p = commands.add_parser("prepare", help="find and align the faces of a folder of photos, for training")
     p.add_argument("photos", help="folder, searched with its subfolders")
     p.add_argument("faces", help="folder for the aligned faces")
-    p.add_argument("--size", type=int, default=256, metavar="PX", help="side of the aligned faces (default: 256)")
+    p.add_argument(
+        "--size", type=int, default=256, metavar="PX", help="side of the aligned faces (default: 256)"
+    )
     p.add_argument("--template", default="gpen", help="gpen (default) or ffhq")
-    p.add_argument("--min_face", type=float, default=64, metavar="PX", help="leave out smaller faces (default: 64)")
+    p.add_argument(
+        "--min_face", type=float, default=64, metavar="PX", help="leave out smaller faces (default: 64)"
+    )
     p.set_defaults(run=_prepare)
 
     p = commands.add_parser("train", help="train one stage of a model on aligned faces")
@@ -36,7 +40,9 @@ def add_parsers(commands: Any) -> None:
     p.add_argument("output", metavar="OUT")
     p.set_defaults(run=_grow)
 
-    p = commands.add_parser("evaluate", help="degrade aligned faces by the fixed recipe, restore them, print figures")
+    p = commands.add_parser(
+        "evaluate", help="degrade aligned faces by the fixed recipe, restore them, print figures"
+    )
     p.add_argument("faces", help="folder that prepare has written")
     p.add_argument("--model_path", metavar="FILE", help="else the small model that ships with the pack")
     p.add_argument("--embedder", metavar="FILE", help="MobileFaceNet.onnx, for the identity cosine")

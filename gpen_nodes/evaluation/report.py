@@ -66,7 +66,10 @@ def evaluate(
             shown.append(torch.cat(trio, dim=2)[0])
     if sheet is not None:
         write_picture(sheet, torch.cat(shown, dim=2).permute(1, 2, 0), overwrite=True)
-    return _table({name: torch.stack(values).mean().item() for name, values in columns.items()}, len(next(iter(columns.values()))))
+    return _table(
+        {name: torch.stack(values).mean().item() for name, values in columns.items()},
+        len(next(iter(columns.values()))),
+    )
 
 
 def _chw(image: Tensor, size: int) -> Tensor:
@@ -76,7 +79,9 @@ def _chw(image: Tensor, size: int) -> Tensor:
     return x
 
 
-def _figures(degraded: Tensor, restored: Tensor, truth: Tensor, embedder: FaceEmbedder | None) -> dict[str, Tensor]:
+def _figures(
+    degraded: Tensor, restored: Tensor, truth: Tensor, embedder: FaceEmbedder | None
+) -> dict[str, Tensor]:
     figures = {}
     own = embedder.embed(truth) if embedder else None
     for name, x in (("degraded", degraded), ("restored", restored)):

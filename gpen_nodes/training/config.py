@@ -74,7 +74,9 @@ class TrainingConfig:
         values = dict(values)
         names = {f.name for f in dataclasses.fields(cls)}
         if unknown := sorted(set(values) - names):
-            raise OptionError(f"Unknown training options: {', '.join(unknown)}. Known: {', '.join(sorted(names))}.")
+            raise OptionError(
+                f"Unknown training options: {', '.join(unknown)}. Known: {', '.join(sorted(names))}."
+            )
         if "recipe" in values:
             recipe = {k: tuple(v) if isinstance(v, list) else v for k, v in values["recipe"].items()}
             values["recipe"] = DegradationRecipe(**recipe)

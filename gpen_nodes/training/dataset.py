@@ -24,7 +24,9 @@ class FaceStore:
     def __init__(self, folder: str | Path) -> None:
         path = Path(folder) / "faces.npy"
         if not path.is_file():
-            raise ImageError(f"No aligned faces in {folder}: expected {path.name}. Make them from a folder of photos.")
+            raise ImageError(
+                f"No aligned faces in {folder}: expected {path.name}. Make them from a folder of photos."
+            )
         self.pixels = np.load(path, mmap_mode="r")
         self.sources: list[str] = json.loads((Path(folder) / "faces.json").read_text())
 
@@ -59,5 +61,7 @@ class TrainingPairs(Dataset):
         degraded, _ = degrade(truth, self.recipe, chance)
         pair = to_network(torch.cat((degraded, truth)))
         if pair.shape[-1] != self.size:
-            pair = F.interpolate(pair, (self.size, self.size), mode="bilinear", antialias=True, align_corners=False)
+            pair = F.interpolate(
+                pair, (self.size, self.size), mode="bilinear", antialias=True, align_corners=False
+            )
         return pair[0], pair[1]

@@ -57,7 +57,9 @@ def train(
     fabric = fabric or Fabric(accelerator="auto", devices=1, precision=config.precision)  # type: ignore[arg-type]
     fabric.launch()
     if config.identity and embedder is None:
-        raise OptionError("The identity term needs MobileFaceNet's weights; give their file or set identity to 0.")
+        raise OptionError(
+            "The identity term needs MobileFaceNet's weights; give their file or set identity to 0."
+        )
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     if fabric.is_global_zero:

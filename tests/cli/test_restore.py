@@ -84,7 +84,10 @@ def test_report_faces_and_comparison(photo, restore, tmp_path):
 
 def test_faces_that_are_left_out_are_reported(photo, restore, tmp_path):
     report = tmp_path / "report.json"
-    assert restore("-i", photo, "-o", tmp_path / "o.png", "--face_align", "--min_face", 400, "--report", report) == 0
+    assert (
+        restore("-i", photo, "-o", tmp_path / "o.png", "--face_align", "--min_face", 400, "--report", report)
+        == 0
+    )
     (face,) = json.loads(report.read_text())["images"][0]["faces"]
     assert face["restored"] is False
     assert "min_face" in face["why"]

@@ -52,7 +52,9 @@ def test_discriminator_agrees_with_the_original():
     torch.testing.assert_close(logits, torch.tensor(case["figures"]), rtol=1e-4, atol=1e-4)
 
 
-@pytest.mark.skipif("GPEN_REFERENCE" not in os.environ, reason="GPEN_REFERENCE names no checkout of yangxy/GPEN")
+@pytest.mark.skipif(
+    "GPEN_REFERENCE" not in os.environ, reason="GPEN_REFERENCE names no checkout of yangxy/GPEN"
+)
 @pytest.mark.parametrize(("size", "multiplier", "narrow"), [(256, 1, 0.5), (512, 2, 1)])
 def test_whole_output_agrees_with_a_checkout_of_the_original(size, multiplier, narrow, monkeypatch):
     monkeypatch.syspath_prepend(str(Path(os.environ["GPEN_REFERENCE"]) / "face_model"))
