@@ -1,0 +1,31 @@
+# `make demo` restores a real photo with the model that ships in weights/; `make test` passes the tests.
+# Both make their own environment in .venv the first time.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+
+.PHONY: demo test lint clean
+
+$(VENV)/installed: pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --editable '.[test]'
+	touch $@
+
+demo: $(VENV)/installed
+	mkdir -p demo
+	$(BIN)/python -c "import skimage.data as d, PIL.Image as i; i.fromarray(d.astronaut()).save('demo/portrait.png')"
+	$(BIN)/gpen-nodes degrade --input demo/portrait.png --output demo/degraded.png --evaluation
+	$(BIN)/gpen-nodes restore --input demo/degraded.png --output demo/restored.png --face_align --compare --save_faces demo/faces
+	$(BIN)/gpen-nodes restore --input demo/portrait.png --output demo/portrait_restored.png --face_align --compare
+	@echo "Look at demo/restored_compare.png (before | after), and at demo/portrait_restored_compare.png for a good photo."
+
+test: lint
+	$(BIN)/pytest
+
+lint: $(VENV)/installed
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/pyright --pythonpath $(BIN)/python
+
+clean:
+	rm -rf $(VENV) demo
