@@ -18,7 +18,7 @@ __all__ = ["paste_back"]
 Region = tuple[int, slice, slice]  # image, rows and columns: an index of the batch
 
 _LUMA = (0.299, 0.587, 0.114)  # BT.601, by which image libraries make gray
-_ROUNDNESS = 4  # of the mask: 2 is a circle, more is nearer to a square
+_ROUNDNESS = 3  # of the mask: 2 is a circle, more is nearer to a square
 
 
 @torch.no_grad()
@@ -27,7 +27,7 @@ def paste_back(
     faces: Iterable[Face],
     *,
     strength: float = 1.0,
-    softness: float = 0.3,
+    softness: float = 0.4,
     scale: float | None = None,
     mask: Tensor | None = None,
 ) -> tuple[Tensor, Tensor]:
@@ -72,12 +72,12 @@ def paste_back(
         if allowed is not None:
             weight = weight * allowed[region]
         new, old = out[region][..., :colours], batch[region][..., :colours]
-        change = strength * weight[..., None] * (crop - old)
-        new.copy_(torch.where(weight[..., None] > 0, new + change, new))
+        share = (strength * weight)[..., None]
+        new.copy_(torch.where(share > 0, new + share * (crop - old), new))
         weights[region] += weight
         regions.append(region)
     for region in regions:
-        _settle(out[region][..., :colours], batch[region][..., :colours], weights[region])
+        _settle(out[region][..., :colours], batch[region][..., :colours], weights[region], strength)
     return out, weights.mul_(strength)
 
 
@@ -139,14 +139,14 @@ def _seen(face: Face, to_crop: Tensor, region: Region, softness: float, out: Ten
     if out.shape[3] == 1:
         seen = (seen * seen.new_tensor(_LUMA)).sum(-1, keepdim=True)
     # A superellipse: 0 in the crop's middle, 1 where it touches the crop's sides.
-    radius = unit_grid(to_crop, size, crop).pow(_ROUNDNESS).sum(-1).pow(1 / _ROUNDNESS)
+    radius = unit_grid(to_crop, size, crop).abs().pow(_ROUNDNESS).sum(-1).pow(1 / _ROUNDNESS)
     t = ((1 - radius) / softness).clamp(0, 1)
     return seen, t * t * t * (t * (6 * t - 15) + 10)  # two derivatives vanish at both ends: no visible edge
 
 
-def _settle(new: Tensor, old: Tensor, total: Tensor) -> None:
+def _settle(new: Tensor, old: Tensor, total: Tensor, strength: float) -> None:
     """Where the weights of several faces exceed 1, make the sum of their changes an average; in place."""
     shares = total[..., None]
     mean = torch.where(shares > 1, old + (new - old) / shares, new)
-    new.copy_(torch.where(shares > 0, mean.clamp(0, 1), new))
+    new.copy_(torch.where(shares * strength > 0, mean.clamp(0, 1), new))
     total.clamp_(max=1)
