@@ -64,7 +64,7 @@ def paste_back(
     colours = min(batch.shape[3], 3)
     regions = []
     # A sum of floats depends on its order, so the order mustn't be the caller's.
-    for face in sorted(faces, key=lambda face: (face.image_index, _aligned(face)[0].flatten().tolist())):
+    for face in sorted(faces, key=_sorting_key):
         to_crop, region = _placed(face, batch, scale)
         if region is None:
             continue
@@ -106,6 +106,12 @@ def _aligned(face: Face) -> tuple[Tensor, Tensor]:
     return face.matrix, face.crop
 
 
+def _sorting_key(face: Face) -> tuple[int, list[float], float]:
+    """By place; where two faces lie in exactly the same, by brightness."""
+    matrix, crop = _aligned(face)
+    return face.image_index, matrix.flatten().tolist(), crop.sum().item()
+
+
 def _placed(face: Face, batch: Tensor, scale: float | None) -> tuple[Tensor, Region | None]:
     """The map from the region's pixels to the crop's, and the region; None if it lies outside."""
     if not 0 <= face.image_index < len(batch):
@@ -132,10 +138,10 @@ def _placed(face: Face, batch: Tensor, scale: float | None) -> tuple[Tensor, Reg
 
 
 def _seen(face: Face, to_crop: Tensor, region: Region, softness: float, out: Tensor) -> tuple[Tensor, Tensor]:
-    """The crop as it appears in a region of ``out``, [h, w, 1 or 3] in [0, 1], and its weight, [h, w]."""
+    """The crop as it appears in a region of ``out``, [h, w, 1 or 3], and its weight there, [h, w]."""
     size = region[1].stop - region[1].start, region[2].stop - region[2].start
     crop = _aligned(face)[1].to(out).permute(2, 0, 1)
-    seen = warp(crop[None], to_crop, size)[0].clamp(0, 1).permute(1, 2, 0)
+    seen = warp(crop[None], to_crop, size)[0].permute(1, 2, 0)
     if out.shape[3] == 1:
         seen = (seen * seen.new_tensor(_LUMA)).sum(-1, keepdim=True)
     # A superellipse: 0 in the crop's middle, 1 where it touches the crop's sides.

@@ -130,9 +130,9 @@ def test_no_seam_wherever_the_face_lies(x: int) -> None:
 def test_overlapping_faces_are_averaged_and_blend_into_each_other() -> None:
     size = (160, 240)
     one, other = torch.zeros(64, 64, 3), torch.ones(64, 64, 3)
-    same = [face_at(100, 80, 90, 0, crop, size) for crop in (one, other)]
-    out, mask = paste_back(torch.full((*size, 3), 0.5), same)
-    assert torch.allclose(out[0, 80, 100], torch.tensor(0.5))
+    same = [face_at(100, 80, 90, 0, crop, size) for crop in (one, other / 2)]
+    out, mask = paste_back(torch.ones(*size, 3), same)
+    assert torch.allclose(out[0, 80, 100], torch.tensor(0.25))
     assert mask[0, 80, 100] == 1
     beside = [face_at(90, 80, 90, 0, one, size), face_at(140, 80, 90, 0, other, size)]
     out, _ = paste_back(torch.full((*size, 3), 0.5), beside)
