@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from itertools import chain
 
 import torch
 from torch import Tensor
@@ -18,6 +19,7 @@ __all__ = ["paste_back"]
 Region = tuple[int, slice, slice]  # image, rows and columns: an index of the batch
 
 _LUMA = (0.299, 0.587, 0.114)  # BT.601, by which image libraries make gray
+_BAND_PIXELS = 2**20  # pasted at once, so that a face of 4000 px doesn't take gigabytes
 _ROUNDNESS = 3  # of the mask: 2 is a circle, more is nearer to a square
 
 
@@ -64,11 +66,10 @@ def paste_back(
     colours = min(batch.shape[3], 3)
     regions = []
     # A sum of floats depends on its order, so the order mustn't be the caller's.
-    for face in sorted(faces, key=_sorting_key):
-        to_crop, region = _placed(face, batch, scale)
-        if region is None:
-            continue
-        crop, weight = _seen(face, to_crop, region, softness, out)
+    ordered = sorted(faces, key=_sorting_key)
+    for place in chain.from_iterable(_places(face, batch, scale) for face in ordered):
+        crop, weight = _seen(*place, softness, out)
+        region = place[-1]
         if allowed is not None:
             weight = weight * allowed[region]
         new, old = out[region][..., :colours], batch[region][..., :colours]
@@ -112,8 +113,8 @@ def _sorting_key(face: Face) -> tuple[int, list[float], float]:
     return face.image_index, matrix.flatten().tolist(), crop.sum().item()
 
 
-def _placed(face: Face, batch: Tensor, scale: float | None) -> tuple[Tensor, Region | None]:
-    """The map from the region's pixels to the crop's, and the region; None if it lies outside."""
+def _places(face: Face, batch: Tensor, scale: float | None) -> Iterator[tuple[Face, Tensor, Region]]:
+    """The regions that a face's crop covers, each with the map from its pixels to the crop's."""
     if not 0 <= face.image_index < len(batch):
         raise FaceError(f"A face of image {face.image_index} can't go into a batch of {len(batch)} images.")
     height, width = batch.shape[1:3]
@@ -132,9 +133,10 @@ def _placed(face: Face, batch: Tensor, scale: float | None) -> tuple[Tensor, Reg
         (max(0, math.floor(low)), min(limit, math.ceil(high) + 1))
         for (low, high), limit in zip(extent(invert(to_crop), (side, side)), (width, height), strict=True)
     )
-    if x0 >= x1 or y0 >= y1:
-        return to_crop, None
-    return compose(to_crop, shift(x0, y0)), (face.image_index, slice(y0, y1), slice(x0, x1))
+    rows = max(1, _BAND_PIXELS // max(1, x1 - x0))
+    for top in range(y0, y1 if x0 < x1 else y0, rows):
+        region = face.image_index, slice(top, min(top + rows, y1)), slice(x0, x1)
+        yield face, compose(to_crop, shift(x0, top)), region
 
 
 def _seen(face: Face, to_crop: Tensor, region: Region, softness: float, out: Tensor) -> tuple[Tensor, Tensor]:

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from gpen_nodes.errors import FaceError, OptionError
+from gpen_nodes.faces import paste
 from gpen_nodes.faces.align import align_face, template_points
 from gpen_nodes.faces.detect import detect_faces
 from gpen_nodes.faces.face import Face
@@ -174,6 +175,18 @@ def test_a_large_crop_on_a_small_face_does_not_alias() -> None:
     checks = ((xs // 4 + ys // 4) % 2).float()[..., None].expand(-1, -1, 3)
     out, mask = paste_back(torch.zeros(128, 128, 3), [face_at(64, 64, 100, 0.2, checks, (128, 128))])
     assert (out[0][mask[0] == 1] - 0.5).abs().max() < 0.02
+
+
+def test_bands_leave_no_trace(astronaut: Tensor, monkeypatch: pytest.MonkeyPatch) -> None:
+    (face,) = detect_faces(astronaut)
+    for size in (128, 256):
+        aligned = align_face(astronaut, face, size)
+        whole, whole_mask = paste_back(astronaut, [aligned])
+        monkeypatch.setattr(paste, "_BAND_PIXELS", 1000)
+        banded, banded_mask = paste_back(astronaut, [aligned])
+        monkeypatch.undo()
+        assert torch.allclose(banded_mask, whole_mask, atol=1e-5)
+        assert (banded - whole).abs().max() < 1e-4
 
 
 def test_gray_gets_luma() -> None:
