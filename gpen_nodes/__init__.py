@@ -1,0 +1,78 @@
+"""GPEN face restoration: load a model, find and align faces, restore them, paste them back, degrade pictures."""
+
+from __future__ import annotations
+
+from .cache import forget_restorers, get_restorer
+from .checkpoints import Checkpoint, read_checkpoint, write_checkpoint
+from .degradation import EVALUATION_RECIPE, DegradationRecipe, DegradationValues, apply_degradation, degrade
+from .errors import (
+    ArchitectureError,
+    CheckpointError,
+    DegenerateOutputError,
+    FaceError,
+    GpenError,
+    ImageError,
+    MissingWeightsError,
+    OptionError,
+    UnsafeCheckpointError,
+)
+from .faces import DETECTORS, ORDERS, TEMPLATES, Face, align_face, detect_faces, paste_back
+from .host import Host, LocalHost
+from .images import from_uint8, to_uint8
+from .model import Discriminator, DiscriminatorConfig, Gpen, GpenConfig, grow
+from .picture import Picture, read_picture, write_picture
+from .pipeline import FaceReport, Restoration, check_aligned, restore_faces, restore_image, select_faces
+from .restorer import DTYPES, Restorer
+from .weights import shipped_model
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "DETECTORS",
+    "DTYPES",
+    "EVALUATION_RECIPE",
+    "ORDERS",
+    "TEMPLATES",
+    "ArchitectureError",
+    "Checkpoint",
+    "CheckpointError",
+    "DegenerateOutputError",
+    "DegradationRecipe",
+    "DegradationValues",
+    "Discriminator",
+    "DiscriminatorConfig",
+    "Face",
+    "FaceError",
+    "FaceReport",
+    "Gpen",
+    "GpenConfig",
+    "GpenError",
+    "Host",
+    "ImageError",
+    "LocalHost",
+    "MissingWeightsError",
+    "OptionError",
+    "Picture",
+    "Restoration",
+    "Restorer",
+    "UnsafeCheckpointError",
+    "align_face",
+    "apply_degradation",
+    "check_aligned",
+    "degrade",
+    "detect_faces",
+    "forget_restorers",
+    "from_uint8",
+    "get_restorer",
+    "grow",
+    "paste_back",
+    "read_checkpoint",
+    "read_picture",
+    "restore_faces",
+    "restore_image",
+    "select_faces",
+    "shipped_model",
+    "to_uint8",
+    "write_checkpoint",
+    "write_picture",
+]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any, Protocol
 
 import torch
@@ -33,7 +32,6 @@ class Host(Protocol):
         ...
 
 
-@dataclass(frozen=True)
 class LocalHost:
     """The host when there is none: one fixed device, Ctrl-C to stop.
 
@@ -42,23 +40,28 @@ class LocalHost:
         on_progress: called with (done, total) after each face.
     """
 
-    device_name: str | None = None
-    on_progress: Callable[[int, int], Any] | None = None
+    def __init__(
+        self, device: str | None = None, on_progress: Callable[[int, int], Any] | None = None
+    ) -> None:
+        self._device = torch.device(device or _best_device())
+        self._on_progress = on_progress
 
     @property
     def device(self) -> torch.device:
-        if self.device_name is not None:
-            return torch.device(self.device_name)
-        if torch.cuda.is_available():
-            return torch.device("cuda")
-        return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
+        return self._device
 
     def place(self, module: torch.nn.Module, memory_required: int) -> None:
-        module.to(self.device)
+        module.to(self._device)
 
     def progress(self, done: int, total: int, preview: Tensor | None = None) -> None:
-        if self.on_progress is not None:
-            self.on_progress(done, total)
+        if self._on_progress is not None:
+            self._on_progress(done, total)
 
     def check_interrupt(self) -> None:
         pass
+
+
+def _best_device() -> str:
+    if torch.cuda.is_available():
+        return "cuda"
+    return "mps" if torch.backends.mps.is_available() else "cpu"

@@ -9,6 +9,8 @@ import pytest
 import torch
 from torch import Tensor
 
+from gpen_nodes import Checkpoint, Gpen, GpenConfig, LocalHost, write_checkpoint
+
 
 @pytest.fixture(scope="session")
 def shared_data() -> Path:
@@ -25,3 +27,36 @@ def astronaut() -> Tensor:
     """NASA's portrait of Eileen Collins, [512, 512, 3] in [0, 1]: a real photo that is always at hand."""
     data = pytest.importorskip("skimage.data")
     return torch.from_numpy(data.astronaut()).float() / 255
+
+
+@pytest.fixture(scope="session")
+def tiny_checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A GPEN of 64 px with random weights: as fast as one gets, and nothing to look at."""
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        model = Gpen(GpenConfig(64, 64, 0.125, 1, style_dim=64, mapping_depth=2))
+    path = tmp_path_factory.mktemp("weights") / "tiny.safetensors"
+    write_checkpoint(Checkpoint(model.state_dict(), model.config), path)
+    return path
+
+
+class RecordingHost(LocalHost):
+    """A CPU host that remembers what it was told, and stops after ``patience`` looks for an interrupt."""
+
+    def __init__(self, patience: int | None = None) -> None:
+        super().__init__("cpu")
+        self.told: list[tuple[int, int]] = []
+        self.looks, self.patience = 0, patience
+
+    def progress(self, done: int, total: int, preview: Tensor | None = None) -> None:
+        self.told.append((done, total))
+
+    def check_interrupt(self) -> None:
+        self.looks += 1
+        if self.patience is not None and self.looks > self.patience:
+            raise KeyboardInterrupt
+
+
+@pytest.fixture
+def recording_host() -> type[RecordingHost]:
+    return RecordingHost

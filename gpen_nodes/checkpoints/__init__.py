@@ -1,0 +1,9 @@
+"""Weight files: read safely whatever their layout, described, and written."""
+
+from __future__ import annotations
+
+from .checkpoint import Checkpoint, Layout, describe
+from .read import read_checkpoint
+from .write import default_layout, write_checkpoint
+
+__all__ = ["Checkpoint", "Layout", "default_layout", "describe", "read_checkpoint", "write_checkpoint"]

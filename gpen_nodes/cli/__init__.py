@@ -1,0 +1,31 @@
+"""The command ``gpen-nodes``: one module a group of subcommands, each imported with what it needs when it runs."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+
+from ..errors import GpenError
+from . import degrade, models, restore, training
+
+__all__ = ["main"]
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command and return its exit status: 0 done, 1 something failed, 2 wrong usage, 130 interrupted."""
+    parser = argparse.ArgumentParser(
+        prog="gpen-nodes", description="Restore faces in photos with GPEN, and look after its models."
+    )
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    for module in (restore, degrade, models, training):
+        module.add_parsers(commands)
+    args = parser.parse_args(argv)
+    try:
+        return args.run(args)
+    except GpenError as error:
+        print(f"gpen-nodes: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("gpen-nodes: interrupted; what was finished is kept.", file=sys.stderr)
+        return 130

@@ -1,0 +1,104 @@
+"""Weights, what network they are of, and where they come from."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from torch import Tensor
+
+from ..model import DiscriminatorConfig, GpenConfig
+
+__all__ = ["UNKNOWN", "Checkpoint", "Layout", "describe"]
+
+Layout = Literal["flat", "bundle", "safetensors"]
+UNKNOWN = "unknown"
+
+# GPEN's README said so until 2026-03; nothing replaced it and its repository carries no licence file.
+_RELEASED_VERSION = "GPEN-BFR-"
+_RELEASED_LICENCE = "non-commercial, as its authors stated; no licence file"
+
+
+@dataclass(frozen=True, eq=False)
+class Checkpoint:
+    """The contents of a weight file, whatever its layout was.
+
+    Attributes:
+        state: tensors on the CPU under the names of this package's modules.
+        config: the network that their shapes describe.
+        args: what else the file says, such as training parameters: plain values by name.
+        layout: of the file; what was wrapped in another dictionary counts as flat.
+        path: the file, or None for weights that were never in one.
+    """
+
+    state: dict[str, Tensor]
+    config: GpenConfig | DiscriminatorConfig
+    args: dict[str, Any] = field(default_factory=dict)
+    layout: Layout = "flat"
+    path: Path | None = None
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """What most of the numbers are stored as."""
+        counts: Counter[torch.dtype] = Counter()
+        for tensor in self.state.values():
+            counts[tensor.dtype] += tensor.numel()
+        return counts.most_common(1)[0][0]
+
+    @property
+    def parameter_count(self) -> int:
+        return sum(tensor.numel() for tensor in self.state.values())
+
+    @property
+    def version(self) -> str:
+        """Such as ``GPEN-BFR-v2.0-2048``, or ``unknown``."""
+        return str(self.args.get("version", UNKNOWN))
+
+    @property
+    def licence(self) -> str:
+        """What the file says, or what its version is known for, or ``unknown``."""
+        if "license" in self.args:
+            return str(self.args["license"])
+        return _RELEASED_LICENCE if self.version.startswith(_RELEASED_VERSION) else UNKNOWN
+
+    def sha256(self) -> str | None:
+        """Of the whole file, in hexadecimal; None without a file. Reads it anew each time."""
+        if self.path is None:
+            return None
+        digest = hashlib.sha256()
+        with self.path.open("rb") as stream:
+            while block := stream.read(2**20):
+                digest.update(block)
+        return digest.hexdigest()
+
+
+def describe(checkpoint: Checkpoint) -> dict[str, str]:
+    """What a person wants to know about a weight file, label by label, in the order to show it."""
+    config = checkpoint.config
+    facts = {"file": str(checkpoint.path)} if checkpoint.path else {}
+    facts["layout"] = checkpoint.layout
+    if isinstance(config, GpenConfig):
+        encoder = {"conv": "convolutional", "resnet50": "ResNet-50"}[config.encoder]
+        features = "concatenated" if config.concat else "added"
+        facts["kind"] = "GPEN, restores aligned faces"
+        facts["size"] = f"{config.input_size} px in, {config.size} px out"
+        facts["encoder"] = f"{encoder}, features {features}"
+        facts["mapper"] = f"{config.mapping_depth} layers, style of {config.style_dim}"
+    else:
+        facts["kind"] = "GPEN discriminator, for training"
+        facts["size"] = f"{config.size} px"
+    facts["widths"] = ", ".join(f"{width} at {size}" for size, width in config.widths.items())
+    facts["narrow"] = f"{config.narrow:g}, channel multiplier {config.multiplier:g}"
+    megabytes = sum(tensor.numel() * tensor.element_size() for tensor in checkpoint.state.values()) / 1e6
+    facts["parameters"] = f"{checkpoint.parameter_count:,} ({megabytes:.1f} MB)"
+    facts["dtype"] = str(checkpoint.dtype).removeprefix("torch.")
+    facts["version"] = checkpoint.version
+    facts["licence"] = checkpoint.licence
+    if digest := checkpoint.sha256():
+        facts["sha256"] = digest
+    told = {name: value for name, value in checkpoint.args.items() if name not in ("version", "license")}
+    return facts | {f"args.{name}": str(value) for name, value in told.items()}

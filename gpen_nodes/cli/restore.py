@@ -1,0 +1,229 @@
+"""``gpen-nodes restore``: pictures in, pictures with restored faces out."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+from tqdm import tqdm
+
+from ..atomic import replacing
+from ..cache import get_restorer
+from ..errors import FaceError, GpenError, OptionError
+from ..faces import DETECTORS, ORDERS, TEMPLATES
+from ..host import LocalHost
+from ..picture import Picture, read_picture, write_picture
+from ..pipeline import check_aligned, restore_image
+from ..restorer import DTYPES, Restorer
+from ..weights import shipped_model
+from .inputs import plan_outputs
+
+__all__ = ["add_parsers"]
+
+
+def add_parsers(commands: Any) -> None:
+    """Register ``restore``."""
+    p = commands.add_parser(
+        "restore",
+        help="restore the faces of photos",
+        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+        description="Restore faces. With --face_align every face of a photo is found, restored and pasted back; "
+        "without it each input is one aligned face crop, and so is the output.",
+    )
+    p.add_argument("--input", "-i", nargs="+", required=True, metavar="PATH", help="files, folders, patterns")
+    p.add_argument("--output", "-o", metavar="PATH", help="file or folder; else beside the input, _restored")
+    p.add_argument(
+        "--model_path", metavar="FILE", help="checkpoint; else the small model that ships with the pack"
+    )
+    p.add_argument("--size", type=int, metavar="PX", help="check that the model restores at this size")
+    p.add_argument("--face_align", action="store_true", help="find, align, restore and paste back every face")
+    p.add_argument("--detector", choices=DETECTORS, default="mtcnn")
+    p.add_argument(
+        "--template", choices=sorted(TEMPLATES), default="gpen", help="alignment the model expects"
+    )
+    p.add_argument("--min_score", type=float, default=0.9, help="how sure the detector has to be")
+    p.add_argument("--min_face", type=float, default=0, metavar="PX", help="leave smaller faces as they are")
+    p.add_argument("--max_faces", type=int, metavar="N", help="restore the first N faces of each picture")
+    p.add_argument("--order", choices=ORDERS, default="size", help="what comes first for --max_faces")
+    p.add_argument(
+        "--strength", type=float, default=1.0, help="0 keeps the picture, 1 shows the restored face"
+    )
+    p.add_argument("--device", help="such as cpu, cuda:1, mps; else the best one")
+    p.add_argument("--dtype", choices=sorted(DTYPES), default="fp32")
+    p.add_argument("--save_faces", metavar="DIR", help="also write each face, before and after")
+    p.add_argument(
+        "--compare", action="store_true", help="also write before | after beside the output, _compare"
+    )
+    p.add_argument("--report", metavar="FILE", help="write what was done to each face as JSON")
+    p.add_argument("--overwrite", action="store_true", help="allow an output to replace an input")
+    p.add_argument(
+        "--force", action="store_true", help="restore even what does not look like an aligned face"
+    )
+    p.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Restore every input; 1 if any failed."""
+    _check(args)
+    pairs = plan_outputs(args.input, args.output, suffix="_restored")
+    if not args.overwrite:
+        _spare_inputs(pairs)
+    restorer = get_restorer(args.model_path or shipped_model(), args.dtype)
+    if args.size is not None and args.size != restorer.size:
+        raise OptionError(
+            f"--size {args.size} contradicts the checkpoint, which restores at {restorer.size} px. Leave --size out or "
+            "choose another --model_path."
+        )
+    entries: list[dict[str, Any]] = []
+    try:
+        for source, target in tqdm(pairs, desc="pictures", unit="", disable=len(pairs) < 2 or None):
+            entries.append(_attempt(source, target, restorer, args))
+    finally:
+        if args.report:
+            with replacing(Path(args.report)) as path:
+                path.write_text(json.dumps({"images": entries}, indent=2) + "\n")
+    return _summarise(entries)
+
+
+def _check(args: argparse.Namespace) -> None:
+    if not 0 <= args.strength <= 1:
+        raise OptionError(f"--strength is {args.strength:g}; expected 0 to 1.")
+    if args.max_faces is not None and args.max_faces < 1:
+        raise OptionError(f"--max_faces is {args.max_faces}; expected 1 or more.")
+    if args.device is not None:
+        try:
+            torch.zeros(1, device=args.device)
+        except Exception as error:  # Each backend has its own way to say that it is not there.
+            reason = str(error).strip().splitlines()[0]
+            raise OptionError(f"--device {args.device} cannot be used here: {reason}") from error
+
+
+def _spare_inputs(pairs: list[tuple[Path, Path]]) -> None:
+    inputs = {source.resolve() for source, _ in pairs}
+    for _, target in pairs:
+        if target.resolve() in inputs:
+            raise OptionError(
+                f"{target} is an input and would be replaced. Name another --output, or add --overwrite."
+            )
+
+
+def _attempt(source: Path, target: Path, restorer: Restorer, args: argparse.Namespace) -> dict[str, Any]:
+    """Restore one file and say what became of it. A failure is told, recorded, and stops no other file."""
+    entry: dict[str, Any] = {"input": str(source), "output": None, "faces": []}
+    try:
+        entry["faces"] = _restore_file(source, target, restorer, args)
+        entry["output"] = str(target)
+    except GpenError as error:
+        entry["error"] = str(error)
+    except (OSError, RuntimeError, ValueError, MemoryError) as error:
+        entry["error"] = f"{type(error).__name__}: {error}"
+    if "error" in entry:
+        _say(f"{source}: {entry['error']}")
+    return entry
+
+
+def _restore_file(
+    source: Path, target: Path, restorer: Restorer, args: argparse.Namespace
+) -> list[dict[str, Any]]:
+    picture = read_picture(source)
+    if picture.frames > 1:
+        _say(f"{source}: only the first of {picture.frames} frames is restored.")
+    restored, reports = (_restore_photo if args.face_align else _restore_crop)(
+        source, picture, restorer, args
+    )
+    target.parent.mkdir(parents=True, exist_ok=True)
+    write_picture(target, restored, like=picture, overwrite=True)
+    if args.compare:
+        before = _resized(picture.image, restored.shape[1:3])
+        both = torch.cat((before, restored), dim=2)
+        like = dataclasses.replace(picture, alpha=None)
+        write_picture(
+            target.with_name(f"{target.stem}_compare{target.suffix}"), both, like=like, overwrite=True
+        )
+    return reports
+
+
+def _restore_photo(
+    source: Path, picture: Picture, restorer: Restorer, args: argparse.Namespace
+) -> tuple[Tensor, list[dict[str, Any]]]:
+    with tqdm(desc="faces", unit="", leave=False, disable=None) as bar:
+
+        def show(done: int, total: int) -> None:
+            bar.total, bar.n = total, done
+            bar.refresh()
+
+        result = restore_image(
+            picture.image,
+            restorer,
+            detector=args.detector,
+            template=args.template,
+            min_score=args.min_score,
+            min_face=args.min_face,
+            max_faces=args.max_faces,
+            order=args.order,
+            strength=args.strength,
+            host=LocalHost(args.device, show),
+        )
+    if not result.reports:
+        _say(f"{source}: no face found; the picture is unchanged. A lower --min_score finds more.")
+    if args.save_faces:
+        for k, (before, after) in enumerate(zip(result.aligned, result.faces, strict=True)):
+            _save_face(args.save_faces, f"{source.stem}_face{k:02d}", before.crop, after.crop)
+    return result.image, [report.to_dict() for report in result.reports]
+
+
+def _restore_crop(
+    source: Path, picture: Picture, restorer: Restorer, args: argparse.Namespace
+) -> tuple[Tensor, list[dict[str, Any]]]:
+    """The whole picture is one aligned face; the result has the model's size."""
+    if not args.force:
+        try:
+            check_aligned(picture.image, template=args.template, detector=args.detector)
+        except FaceError as error:
+            raise FaceError(
+                f"{error} Add --face_align to find and align the faces of a photo, or --force to restore it as it is."
+            ) from error
+    crop = _resized(picture.image, (restorer.input_size, restorer.input_size))
+    restored = restorer.restore(crop, LocalHost(args.device))
+    restored = torch.lerp(_resized(crop, restored.shape[1:3]), restored, args.strength)
+    if args.save_faces:
+        _save_face(args.save_faces, source.stem, crop[0], restored[0])
+    height, width = picture.image.shape[1:3]
+    face = {"box": [0, 0, width, height], "landmarks": None, "score": None, "size": float(min(width, height))}
+    return restored, [face | {"image_index": 0, "restored": True, "why": ""}]
+
+
+def _resized(image: Tensor, size: tuple[int, int] | torch.Size) -> Tensor:
+    if image.shape[1:3] == tuple(size):
+        return image
+    x = image.permute(0, 3, 1, 2)
+    x = F.interpolate(x, tuple(size), mode="bicubic", antialias=True, align_corners=False)
+    return x.permute(0, 2, 3, 1).clamp(0, 1)
+
+
+def _save_face(folder: str, name: str, before: Tensor | None, after: Tensor | None) -> None:
+    Path(folder).mkdir(parents=True, exist_ok=True)
+    for when, crop in (("aligned", before), ("restored", after)):
+        if crop is not None:
+            write_picture(Path(folder) / f"{name}_{when}.png", crop, overwrite=True)
+
+
+def _summarise(entries: list[dict[str, Any]]) -> int:
+    failed = [entry for entry in entries if "error" in entry]
+    restored = sum(face["restored"] for entry in entries for face in entry["faces"])
+    if len(entries) > 1 or failed:
+        _say(f"{len(entries) - len(failed)} of {len(entries)} pictures done, {restored} faces restored.")
+    else:
+        _say(f"{entries[0]['output']}: {restored} face{'' if restored == 1 else 's'} restored.")
+    return 1 if failed else 0
+
+
+def _say(text: str) -> None:
+    tqdm.write(text, file=sys.stderr)

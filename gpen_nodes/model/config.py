@@ -1,0 +1,181 @@
+"""What a network looks like, read from the shapes of its tensors and from nothing else."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+from torch import Tensor
+
+from ..errors import ArchitectureError
+from .names import to_module_names
+
+__all__ = ["DiscriminatorConfig", "GpenConfig", "channel_widths"]
+
+SIZES = tuple(2**k for k in range(6, 12))
+RESNET_STEM = "encoder.conv1.weight"
+
+
+def channel_widths(size: int, narrow: float, multiplier: float) -> dict[int, int]:
+    """Channels at each resolution from 4 up to ``size``: 512 up to 32 px, then halved at each doubling."""
+    resolutions = [2**k for k in range(2, int(math.log2(size)) + 1)]
+    return {r: int(512 * narrow if r <= 32 else 256 * multiplier * narrow * 64 / r) for r in resolutions}
+
+
+def _number(x: float) -> float:
+    return int(x) if x == int(x) else x
+
+
+def _describe(state: Mapping[str, Tensor]) -> str:
+    names = sorted(state)
+    return f"{len(names)} tensors, the first named {', '.join(names[:3])}" if names else "no tensors"
+
+
+def _highest(state: Mapping[str, Tensor], pattern: str) -> int:
+    """The highest number that ``pattern`` captures among the tensor names, or -1."""
+    return max((int(m[1]) for m in (re.match(pattern, name) for name in state) if m), default=-1)
+
+
+def _tensor(state: Mapping[str, Tensor], name: str, dims: int) -> Tensor:
+    tensor = state.get(name)
+    if tensor is None or tensor.dim() != dims:
+        found = "nothing" if tensor is None else f"shape {tuple(tensor.shape)}"
+        raise ArchitectureError(
+            f"This is not a complete GPEN: expected a tensor {name} with {dims} axes, found {found} "
+            f"(the file holds {_describe(state)}). Download the checkpoint again or choose another file."
+        )
+    return tensor
+
+
+@dataclass(frozen=True)
+class GpenConfig:
+    """The architecture of a restoring network.
+
+    Attributes:
+        size: side of the output in pixels, a power of two from 64 to 2048.
+        input_size: side of the input; smaller than ``size`` in the super-resolving variant.
+        narrow: channels from 4 to 32 px, divided by 512.
+        multiplier: widens every resolution from 64 px on.
+        concat: the encoder's features are concatenated; otherwise added.
+        style_dim: length of the style vector.
+        mapping_depth: fully connected layers between encoder and style.
+        encoder: ``conv`` of the released checkpoints, or ``resnet50`` of the bundle.
+        octaves: times the picture is halved before the ResNet-50 sees it; one for each time the model grew.
+    """
+
+    size: int
+    input_size: int
+    narrow: float = 1
+    multiplier: float = 2
+    concat: bool = True
+    style_dim: int = 512
+    mapping_depth: int = 8
+    encoder: Literal["conv", "resnet50"] = "conv"
+    octaves: int = 0
+
+    def __post_init__(self) -> None:
+        if self.size not in SIZES or self.input_size not in SIZES or self.input_size > self.size:
+            raise ArchitectureError(
+                f"Found a GPEN of {self.input_size} px in and {self.size} px out; expected powers of two from "
+                f"{SIZES[0]} to {SIZES[-1]}, the input not larger than the output."
+            )
+        if self.encoder == "resnet50" and self.mapping_depth != 2:
+            raise ArchitectureError(
+                f"Found a mapper of {self.mapping_depth} layers with a ResNet-50 encoder; expected 2."
+            )
+
+    @property
+    def widths(self) -> dict[int, int]:
+        """Channels at each resolution from 4 to ``size``."""
+        return channel_widths(self.size, self.narrow, self.multiplier)
+
+    @classmethod
+    def from_state_dict(cls, state: Mapping[str, Tensor]) -> GpenConfig:
+        """Read the architecture from tensor shapes, under the released names or this package's.
+
+        Raises:
+            ArchitectureError: the tensors are a discriminator, incomplete, or no GPEN at all.
+        """
+        state = to_module_names(state)
+        if "final_conv.0.weight" in state and "generator.input.input" not in state:
+            d = DiscriminatorConfig.from_state_dict(state)
+            raise ArchitectureError(
+                f"This is a GPEN discriminator ({d.size} px, narrow {d.narrow}, multiplier {d.multiplier}): it helps "
+                "to train a model and cannot restore. Choose the generator's file, whose name lacks the -D."
+            )
+        if "generator.input.input" not in state:
+            raise ArchitectureError(
+                f"This is not a GPEN: expected a tensor generator.input.input, found {_describe(state)}."
+            )
+        narrow = _tensor(state, "generator.input.input", 4).shape[1] / 512
+        last_rgb = _highest(state, r"generator\.to_rgbs\.(\d+)\.")
+        wide = _tensor(state, "generator.convs.6.conv.weight", 5).shape[1]
+        conv1 = _tensor(state, "generator.conv1.conv.weight", 5)
+        return cls(
+            size=2 ** (last_rgb + 3),
+            narrow=_number(narrow),
+            multiplier=_number(wide / (256 * narrow)),
+            concat=_tensor(state, "generator.conv1.activate.bias", 1).shape[0] == 2 * conv1.shape[1],
+            style_dim=_tensor(state, "generator.conv1.conv.modulation.weight", 2).shape[1],
+            **cls._encoder_from_state_dict(state),
+        )
+
+    @staticmethod
+    def _encoder_from_state_dict(state: Mapping[str, Tensor]) -> dict:
+        if RESNET_STEM in state:
+            laterals = [m[1] for m in (re.match(r"encoder\.lateral\.(\d+)\.weight", n) for n in state) if m]
+            pictures = [r for r in laterals if _tensor(state, f"encoder.lateral.{r}.weight", 4).shape[1] == 3]
+            if not pictures:
+                raise ArchitectureError(
+                    f"This GPEN's ResNet-50 has no lateral convolution from the picture (found {_describe(state)}): "
+                    "expected encoder.lateral.N.weight with 3 input channels."
+                )
+            finest = max(int(r) for r in pictures)
+            return {
+                "encoder": "resnet50",
+                "input_size": finest,
+                "mapping_depth": 2,
+                "octaves": len(pictures) - 1,
+            }
+        stages = _highest(state, r"encoder\.stages\.(\d+)\.") + 1
+        if stages == 0:
+            raise ArchitectureError(
+                f"This GPEN has no encoder that we know (found {_describe(state)}): expected ecd0 … ecdN or a ResNet-50."
+            )
+        return {
+            "encoder": "conv",
+            "input_size": 2 ** (stages + 1),
+            "mapping_depth": max(0, _highest(state, r"mapper\.(\d+)\.weight")),
+        }
+
+
+@dataclass(frozen=True)
+class DiscriminatorConfig:
+    """The architecture of a discriminator: side of its input in pixels, narrow and multiplier as in a GPEN."""
+
+    size: int
+    narrow: float = 1
+    multiplier: float = 2
+
+    @property
+    def widths(self) -> dict[int, int]:
+        """Channels at each resolution from 4 to ``size``."""
+        return channel_widths(self.size, self.narrow, self.multiplier)
+
+    @classmethod
+    def from_state_dict(cls, state: Mapping[str, Tensor]) -> DiscriminatorConfig:
+        """Read the architecture from tensor shapes.
+
+        Raises:
+            ArchitectureError: the tensors are not a GPEN discriminator.
+        """
+        narrow = _tensor(state, "final_linear.1.weight", 2).shape[1] / 512
+        blocks = _highest(state, r"convs\.(\d+)\.")
+        # convs.0 lifts RGB to the widest resolution's channels, which tell the multiplier.
+        first = _tensor(state, "convs.0.0.weight", 4).shape[0]
+        size = 2 ** (blocks + 2)
+        multiplier = first * size / (256 * 64 * narrow) if size >= 64 else 1
+        return cls(size=size, narrow=_number(narrow), multiplier=_number(multiplier))

@@ -1,0 +1,103 @@
+"""Grow a network to twice its size without changing its function."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import torch
+from torch import Tensor, nn
+
+from ..errors import ArchitectureError
+from .encoders import EncoderStage
+from .layers import GAIN, SLOPE
+from .network import Gpen
+
+__all__ = ["grow"]
+
+
+@torch.no_grad()
+def grow(model: Gpen) -> Gpen:
+    """A model of twice the size, in and out, that starts as the same function.
+
+    ``grow(model)(x)`` equals ``upsample(model(downsample(x)))`` with the filters of ``layers``: the old encoder
+    sees the picture at its old size, and the new resolution's RGB layer starts at zero. The new synthesis layers
+    are duplicates of the last old ones, cut to the narrower width; the features that enter them are those of the
+    new finest encoder stage. Old and new parameters live in one ordinary ``Gpen``; the old one is not touched.
+
+    Raises:
+        ArchitectureError: the doubled size is over 2048, or has fewer than 6 channels.
+    """
+    old = model.config
+    new = dataclasses.replace(old, size=2 * old.size, input_size=2 * old.input_size)
+    if old.encoder == "resnet50":
+        new = dataclasses.replace(new, octaves=old.octaves + 1)
+    grown = Gpen(new).to(next(model.parameters()))
+    grown.mapper.load_state_dict(model.mapper.state_dict())
+    if old.encoder == "conv":
+        _grow_conv_encoder(model.encoder, grown.encoder)
+    else:
+        # The trunk goes on seeing the picture at its old size; only the new size's 1×1 convolution is new.
+        grown.encoder.load_state_dict(model.encoder.state_dict(), strict=False)
+    _grow_generator(model.generator, grown.generator, concat=old.concat)
+    return grown
+
+
+def _grow_conv_encoder(old: nn.Module, new: nn.Module) -> None:
+    """Stage 0 carries the picture and its negative through the leaky ReLU; stage 1 gives what stage 0 gave before.
+
+    lrelu(x) - lrelu(-x) = (1 + slope)·x, so six channels hold a linear picture. They have no bias, which the zeros
+    beyond the border would not match. The other channels of stage 0 are free and enter stage 1 with weight 0.
+    """
+    new.to_style.load_state_dict(old.to_style.state_dict())
+    for k, stage in enumerate(old.stages[1:], start=2):
+        new.stages[k].load_state_dict(stage.state_dict())
+    fine, coarse, entry = new.stages[0], new.stages[1], old.stages[0]
+    if fine.weight.shape[0] < 6:
+        raise ArchitectureError(
+            f"This model is too narrow to grow: it would have {fine.weight.shape[0]} channels at its new size, and "
+            "carrying the picture through needs 6. Grow a wider model."
+        )
+    _carry_picture(fine)
+    coarse.weight.zero_()
+    picture = entry.weight[:, :, 0, 0] * entry.scale / (GAIN * (1 + SLOPE) * coarse.scale)
+    # The low-pass of stage 1 puts the pixel between its two middle taps at the kernel's centre.
+    coarse.weight[:, 0:3, 1, 1] = picture
+    coarse.weight[:, 3:6, 1, 1] = -picture
+    coarse.bias.copy_(entry.bias)
+
+
+def _carry_picture(stage: EncoderStage) -> None:
+    eye = torch.eye(3, dtype=stage.weight.dtype, device=stage.weight.device) / stage.scale
+    stage.weight[0:3, :, 0, 0] = eye
+    stage.weight[3:6, :, 0, 0] = -eye
+    stage.bias[:6] = 0
+
+
+def _grow_generator(old: nn.Module, new: nn.Module, *, concat: bool) -> None:
+    state = old.state_dict()
+    last = len(old.to_rgbs) - 1
+    for name, tensor in new.state_dict().items():
+        if name in state:
+            tensor.copy_(state[name])
+            continue
+        kind, n, rest = name.split(".", 2)
+        step = 1 if kind == "to_rgbs" else 2  # Two convolutions a resolution: upsampling and plain.
+        _copy_part(state[f"{kind}.{int(n) - step}.{rest}"], tensor, rest, concat=concat)
+    rgb = new.to_rgbs[last + 1]
+    rgb.conv.weight.zero_()
+    rgb.bias.zero_()
+
+
+def _copy_part(source: Tensor, target: Tensor, rest: str, *, concat: bool) -> None:
+    """Fill ``target`` with the first channels of ``source``; of a concatenation, the first of both halves."""
+    for axis, (wide, slim) in enumerate(zip(source.shape, target.shape, strict=True)):
+        if wide == slim:
+            continue
+        is_output = rest == "conv.weight" and axis == 1
+        if concat and not is_output:
+            halves = [torch.arange(slim // 2), wide // 2 + torch.arange(slim // 2)]
+            index = torch.cat(halves)
+        else:
+            index = torch.arange(slim)
+        source = source.index_select(axis, index.to(source.device))
+    target.copy_(source)

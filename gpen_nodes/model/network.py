@@ -1,0 +1,126 @@
+"""GPEN: an encoder, a mapper and a StyleGAN2 generator fed with the encoder's features."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor, nn
+
+from ..errors import ArchitectureError
+from .config import GpenConfig
+from .encoders import ConvEncoder, ResNetEncoder
+from .layers import EqualLinear, PixelNorm, StyledConv, ToRgb
+from .names import to_module_names
+
+__all__ = ["Generator", "Gpen", "load_strictly"]
+
+
+def make_mapper(config: GpenConfig) -> nn.Sequential:
+    """Style code to style vector, [B, style_dim] both: StyleGAN2's, or the bundle's two layers and LayerNorm."""
+    dim = config.style_dim
+    if config.encoder == "resnet50":
+        return nn.Sequential(nn.Linear(dim, dim), nn.LeakyReLU(0.2), nn.Linear(dim, dim), nn.LayerNorm(dim))
+    layers = [EqualLinear(dim, dim, lr_multiplier=0.01, activated=True) for _ in range(config.mapping_depth)]
+    return nn.Sequential(PixelNorm(), *layers)
+
+
+class ConstantInput(nn.Module):
+    """The learned 4×4 start of the synthesis."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.input = nn.Parameter(torch.randn(1, channels, 4, 4))
+
+    def forward(self, batch: int) -> Tensor:
+        return self.input.expand(batch, -1, -1, -1)
+
+
+class Generator(nn.Module):
+    """StyleGAN2 synthesis with skip RGB outputs and an encoder's features in the place of noise."""
+
+    def __init__(self, config: GpenConfig) -> None:
+        super().__init__()
+        widths, dim, concat = config.widths, config.style_dim, config.concat
+        wider = 2 if concat else 1
+        self.input = ConstantInput(widths[4])
+        self.conv1 = StyledConv(widths[4], widths[4], dim, concat=concat)
+        self.to_rgb1 = ToRgb(widths[4] * wider, dim)
+        self.convs, self.to_rgbs = nn.ModuleList(), nn.ModuleList()
+        resolutions = sorted(widths)
+        for coarse, fine in zip(resolutions, resolutions[1:], strict=False):
+            c = widths[fine]
+            self.convs.append(StyledConv(widths[coarse] * wider, c, dim, concat=concat, up=True))
+            self.convs.append(StyledConv(c * wider, c, dim, concat=concat))
+            self.to_rgbs.append(ToRgb(c * wider, dim))
+
+    def forward(self, style: Tensor, features: Mapping[int, Tensor]) -> Tensor:
+        """[B, style_dim] and a feature map for every resolution to [B, 3, size, size]."""
+        x = self.conv1(self.input(style.shape[0]), style, features[4])
+        rgb = self.to_rgb1(x, style)
+        for k, to_rgb in enumerate(self.to_rgbs):
+            feature = features[2 ** (k + 3)]
+            x = self.convs[2 * k](x, style, feature)
+            x = self.convs[2 * k + 1](x, style, feature)
+            rgb = to_rgb(x, style, rgb)
+        return rgb
+
+
+class Gpen(nn.Module):
+    """The whole network: aligned faces [B, 3, input_size, input_size] to [B, 3, size, size], RGB in [-1, 1].
+
+    The output is not clamped. The same input gives the same output: where the output is larger than the input,
+    the noise that stands in for missing features comes from a fixed seed and is the same for every face.
+    """
+
+    def __init__(self, config: GpenConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.encoder = (ResNetEncoder if config.encoder == "resnet50" else ConvEncoder)(config)
+        self.mapper = make_mapper(config)
+        self.generator = Generator(config)
+
+    def forward(self, image: Tensor) -> Tensor:
+        code, features = self.encoder(image)
+        for resolution, width in self.config.widths.items():
+            if resolution > self.config.input_size:
+                features[resolution] = self._noise(width, resolution, like=image)
+        return self.generator(self.mapper(code), features)
+
+    @staticmethod
+    def _noise(channels: int, resolution: int, like: Tensor) -> Tensor:
+        # Drawn on the CPU: every device and every batch size gets the same picture.
+        seeded = torch.Generator().manual_seed(resolution)
+        noise = torch.randn(1, channels, resolution, resolution, generator=seeded)
+        return noise.to(like.device, like.dtype).expand(like.shape[0], -1, -1, -1)
+
+    @classmethod
+    def from_state_dict(cls, state: Mapping[str, Tensor]) -> Gpen:
+        """Build the network that a state dict describes and load it, under released or module names.
+
+        Raises:
+            ArchitectureError: tensors are missing, unknown, or of another shape.
+        """
+        network = cls(GpenConfig.from_state_dict(state))
+        load_strictly(network, to_module_names(state))
+        return network
+
+
+def load_strictly(module: nn.Module, state: Mapping[str, Tensor]) -> None:
+    """Load a state dict that must fit exactly, with one sentence when it does not.
+
+    Raises:
+        ArchitectureError: names the tensors that are missing, unknown, or of another shape.
+    """
+    expected = {name: tuple(tensor.shape) for name, tensor in module.state_dict().items()}
+    found = {name: tuple(tensor.shape) for name, tensor in state.items()}
+    problems = [f"{n} is missing" for n in expected if n not in found]
+    problems += [f"{n} is unknown" for n in found if n not in expected]
+    problems += [f"{n} has shape {found[n]} and not {s}" for n, s in expected.items() if found.get(n, s) != s]
+    if problems:
+        more = f" and {len(problems) - 3} more" if len(problems) > 3 else ""
+        raise ArchitectureError(
+            f"These weights do not fit the network that their shapes describe ({getattr(module, 'config', '')}): "
+            f"{'; '.join(problems[:3])}{more}."
+        )
+    module.load_state_dict(dict(state))

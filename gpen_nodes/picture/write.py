@@ -1,0 +1,120 @@
+"""RGB in [0, 1] to a picture file, of the same kind as the one it came from where the format can."""
+
+from __future__ import annotations
+
+import io
+import os
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+
+from ..atomic import remedy, replacing
+from ..errors import ImageError
+from ..images import as_batch, to_uint8
+from .encode import encode_png16, encode_tiff
+from .metadata import metadata_options
+from .read import Picture
+
+__all__ = ["WRITABLE_SUFFIXES", "write_picture"]
+
+_FORMATS = {
+    ".png": "PNG",
+    ".jpg": "JPEG",
+    ".jpeg": "JPEG",
+    ".webp": "WEBP",
+    ".tif": "TIFF",
+    ".tiff": "TIFF",
+    ".bmp": "BMP",
+}
+WRITABLE_SUFFIXES = tuple(_FORMATS)
+"""What the name of a written file may end in, in any case."""
+
+_OPTIONS = {
+    # 95 is the highest quality that libjpeg's authors advise; colours are kept at full resolution.
+    "JPEG": {"quality": 95, "subsampling": 0},
+    "WEBP": {"quality": 95},
+}
+_LARGEST_SIDES = {"JPEG": 65_500, "WEBP": 16_383}
+_WITHOUT_ALPHA = ("JPEG", "BMP")
+
+
+def write_picture(
+    path: str | os.PathLike[str], image: Tensor, like: Picture | None = None, overwrite: bool = False
+) -> None:
+    """Write one image; the format goes by the name's suffix.
+
+    The file appears whole or not at all. JPEG is written at quality 95 without colour subsampling, WebP at
+    95, all else without loss. Transparency over JPEG and BMP, which have none, becomes white.
+
+    Args:
+        path: ends in one of ``WRITABLE_SUFFIXES``.
+        image: ``[1, H, W, C]`` or ``[H, W, C]`` in [0, 1], C of 1 (gray), 3 (RGB) or 4 (RGB and alpha).
+        like: the picture that ``image`` was made from. Its alpha (resized where the size changed), its lack
+            of colours and its metadata are kept, and its 16 bits per channel in PNG and TIFF.
+        overwrite: whether a file that is there already may be replaced.
+
+    Raises:
+        ImageError: unknown suffix, a file in the way, an image that the format cannot hold, or a disk that
+            takes no more.
+    """
+    path = Path(path)
+    format_name = _FORMATS.get(path.suffix.lower())
+    if format_name is None:
+        raise ImageError(f"{path} ends in {path.suffix!r}; one of {', '.join(_FORMATS)} can be written.")
+    if path.exists() and not overwrite:
+        raise ImageError(f"{path} exists already. Choose another name, or ask for it to be overwritten.")
+    like = Picture(image) if like is None else like
+    pixels = _compose(image, like, format_name)
+    largest = _LARGEST_SIDES.get(format_name)
+    if largest is not None and max(pixels.shape[:2]) > largest:
+        size = f"{pixels.shape[1]}×{pixels.shape[0]}"
+        raise ImageError(f"{path} would be {size} px; {format_name} holds at most {largest}. Take PNG.")
+    data = _encode(pixels, like, format_name)
+    try:
+        with replacing(path) as temporary:
+            temporary.write_bytes(data)
+    except OSError as error:
+        raise ImageError(f"{path} cannot be written: {remedy(error)}") from error
+
+
+def _compose(image: Tensor, like: Picture, format_name: str) -> np.ndarray:
+    """``[H, W, C]`` integers as the file will hold them: gray, gray and alpha, RGB or RGBA."""
+    batch = as_batch(image).detach().cpu()
+    if len(batch) != 1:
+        raise ImageError(f"Found {len(batch)} images; a picture file holds one.")
+    colour, alpha = batch[..., :3], batch[..., 3:]
+    if like.alpha is not None and alpha.shape[-1] == 0:
+        alpha = _resize(like.alpha, batch.shape[1], batch.shape[2])
+    if alpha.shape[-1] and format_name in _WITHOUT_ALPHA:
+        colour, alpha = colour.clamp(0, 1) * alpha + (1 - alpha), alpha[..., :0]
+    if like.gray and colour.shape[-1] == 3:
+        # Luma of Rec. 601, as the same file's own gray was most likely made.
+        colour = (colour * colour.new_tensor([0.299, 0.587, 0.114])).sum(-1, keepdim=True)
+    whole = torch.cat([colour, alpha], dim=-1)[0]
+    if like.bits == 16 and format_name in ("PNG", "TIFF"):
+        return whole.clamp(0, 1).mul(65535).round().to(torch.int32).numpy().astype(np.uint16)
+    return to_uint8(whole)
+
+
+def _resize(alpha: Tensor, height: int, width: int) -> Tensor:
+    if alpha.shape[1:3] == (height, width):
+        return alpha
+    planes = alpha.permute(0, 3, 1, 2)
+    resized = torch.nn.functional.interpolate(planes, (height, width), mode="bilinear", antialias=True)
+    return resized.permute(0, 2, 3, 1)
+
+
+def _encode(pixels: np.ndarray, like: Picture, format_name: str) -> bytes:
+    options = metadata_options(like.metadata, format_name)
+    if format_name == "TIFF":
+        return encode_tiff(pixels, options)
+    if pixels.dtype == np.uint16:
+        return encode_png16(pixels, options)
+    stream = io.BytesIO()
+    # Pillow's mode follows from the shape: L, LA, RGB or RGBA.
+    picture = Image.fromarray(pixels[..., 0] if pixels.shape[-1] == 1 else pixels)
+    picture.save(stream, format_name, **_OPTIONS.get(format_name, {}), **options)
+    return stream.getvalue()

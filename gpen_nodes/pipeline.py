@@ -1,0 +1,163 @@
+"""The whole way for pictures: detect, align, restore, paste back."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from .errors import FaceError
+from .faces import Face, align_face, detect_faces, paste_back, template_points
+from .host import Host, LocalHost
+from .images import as_batch
+from .restorer import Restorer
+
+__all__ = ["FaceReport", "Restoration", "check_aligned", "restore_faces", "restore_image", "select_faces"]
+
+
+@dataclass(frozen=True)
+class FaceReport:
+    """What became of one detected face: restored, or why not."""
+
+    face: Face
+    restored: bool
+    why: str = ""
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for JSON; pixels of the picture that was searched."""
+        face = self.face
+        return {
+            "image_index": face.image_index,
+            "box": [round(v, 2) for v in face.box],
+            "landmarks": [[round(x, 2), round(y, 2)] for x, y in face.landmarks],
+            "score": round(face.score, 4),
+            "size": round(face.size, 1),
+            "restored": self.restored,
+            "why": self.why,
+        }
+
+
+@dataclass(frozen=True)
+class Restoration:
+    """Restored pictures and how they came to be.
+
+    Attributes:
+        image: [B, H, W, C] as the input.
+        mask: [B, H, W], how much of each pixel comes from a restored face.
+        faces: the restored faces with their crops, in the order asked for.
+        aligned: the same faces with their crops before restoration.
+        reports: one for every detected face.
+    """
+
+    image: Tensor
+    mask: Tensor
+    faces: tuple[Face, ...]
+    aligned: tuple[Face, ...]
+    reports: tuple[FaceReport, ...]
+
+
+def select_faces(
+    faces: Sequence[Face], *, min_face: float = 0, max_faces: int | None = None
+) -> tuple[FaceReport, ...]:
+    """Decide which faces are to be restored: those large enough, at most ``max_faces`` of each picture.
+
+    The order is kept; ``min_face`` is compared with the box's side in pixels.
+    """
+    reports, taken = [], {}
+    for face in faces:
+        count = taken.get(face.image_index, 0)
+        if face.size < min_face:
+            why = f"smaller than min_face: {face.size:.0f} < {min_face:g} px"
+        elif max_faces is not None and count >= max_faces:
+            why = f"beyond the first {max_faces}"
+        else:
+            why, taken[face.image_index] = "", count + 1
+        reports.append(FaceReport(face, restored=not why, why=why))
+    return tuple(reports)
+
+
+def restore_faces(restorer: Restorer, faces: Sequence[Face], host: Host | None = None) -> tuple[Face, ...]:
+    """Restore aligned faces of any number of pictures together; gives them back with new crops.
+
+    Raises:
+        FaceError: a face has not been aligned.
+    """
+    crops = [face.crop for face in faces if face.crop is not None]
+    if len(crops) != len(faces):
+        raise FaceError("A face without a crop was given; expected faces that align_face has aligned.")
+    if not crops:
+        return ()
+    restored = restorer.restore(torch.stack(crops), host or LocalHost())
+    return tuple(dataclasses.replace(f, crop=crop) for f, crop in zip(faces, restored, strict=True))
+
+
+def restore_image(
+    image: Tensor,
+    restorer: Restorer,
+    *,
+    detector: str = "mtcnn",
+    template: str = "gpen",
+    min_score: float = 0.9,
+    min_face: float = 0,
+    max_faces: int | None = None,
+    order: str = "size",
+    strength: float = 1.0,
+    host: Host | None = None,
+) -> Restoration:
+    """Restore the faces of pictures.
+
+    Args:
+        image: [B, H, W, C] or [H, W, C], C of 1, 3 or 4, in [0, 1].
+        restorer: the network; see ``get_restorer``.
+        detector: see ``detect_faces``, as are ``min_score`` and ``order``.
+        template: where the network expects eyes, nose and mouth; see ``align_face``.
+        min_face, max_faces: leave out small faces, and all beyond the first of each picture.
+        strength: 0 leaves the picture as it is, 1 shows the restored face alone.
+        host: device, progress and interrupts; None takes the best device of this machine.
+
+    Returns:
+        A picture without faces comes back unchanged, and ``reports`` is empty.
+    """
+    host = host or LocalHost()
+    batch = as_batch(image)
+    found = detect_faces(batch, detector=detector, min_score=min_score, order=order, device=host.device)
+    reports = select_faces(found, min_face=min_face, max_faces=max_faces)
+    aligned = []
+    for report in reports:
+        if report.restored:
+            host.check_interrupt()
+            aligned.append(align_face(batch, report.face, restorer.input_size, template=template))
+    restored = restore_faces(restorer, aligned, host)
+    pasted, mask = paste_back(batch, restored, strength=strength)
+    return Restoration(pasted, mask, restored, tuple(aligned), reports)
+
+
+def check_aligned(crop: Tensor, *, template: str = "gpen", detector: str = "mtcnn") -> None:
+    """Make sure that a picture is an aligned face: a face lies about where the template expects it.
+
+    Args:
+        crop: [S, S, C] or [1, S, S, C] in [0, 1]. The landmarks may be off by half of the eye distance, since
+            a blurred face is found inexactly and templates differ.
+
+    Raises:
+        FaceError: says what was found instead.
+    """
+    batch = as_batch(crop)
+    height, width = batch.shape[1:3]
+    found = detect_faces(batch, detector=detector, min_score=0.7)
+    if not found:
+        raise FaceError("No face was found in this picture, where an aligned face crop is expected.")
+    # A crop need not be square on disk: it will be resized to the model's square.
+    expected = torch.tensor(template_points(template, 512))
+    offsets = []
+    for face in found:
+        points = torch.tensor(face.landmarks) * torch.tensor([512 / width, 512 / height])
+        offsets.append((points - expected).norm(dim=1).mean().item() / 107.4)
+    if min(offsets) > 0.5:
+        raise FaceError(
+            f"A face was found, but {min(offsets):.1f} eye distances from where an aligned crop has it."
+        )

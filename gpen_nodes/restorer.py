@@ -1,0 +1,133 @@
+"""Run a network on aligned faces: the one place in inference that knows [-1, 1], devices and dtypes."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+from collections.abc import Callable, Iterator
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from .checkpoints import Checkpoint, read_checkpoint
+from .errors import ArchitectureError, DegenerateOutputError, ImageError, OptionError
+from .host import Host
+from .images import from_network, to_network
+from .model import Gpen, GpenConfig, load_strictly
+
+__all__ = ["DTYPES", "Restorer"]
+
+DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+
+
+class Restorer:
+    """A network that is ready to restore aligned faces.
+
+    Args:
+        checkpoint: weights and config of a restoring network.
+        dtype: ``fp32``, ``bf16`` or ``fp16``: what convolutions compute in. Weights stay as they are and the
+            picture is summed up in fp32. A face that comes out as NaN or infinity is done again in fp32.
+
+    Raises:
+        ArchitectureError: the checkpoint is a discriminator or does not fit its own config.
+        OptionError: unknown dtype.
+    """
+
+    def __init__(self, checkpoint: Checkpoint, dtype: str = "fp32") -> None:
+        if dtype not in DTYPES:
+            raise OptionError(f"Unknown dtype {dtype!r}; expected one of {', '.join(DTYPES)}.")
+        if not isinstance(checkpoint.config, GpenConfig):
+            raise ArchitectureError(
+                f"{checkpoint.path} is a discriminator: it trains models and cannot restore."
+            )
+        self.dtype = DTYPES[dtype]
+        self.config = checkpoint.config
+        self.module = Gpen(self.config)
+        load_strictly(self.module, checkpoint.state)
+        self.module.requires_grad_(False).eval()
+        self._lock = (
+            threading.Lock()
+        )  # Hosts run several threads; hooks and placement belong to one at a time.
+
+    @classmethod
+    def from_file(cls, path: str, dtype: str = "fp32") -> Restorer:
+        """Read a checkpoint of any layout that ``read_checkpoint`` knows."""
+        return cls(read_checkpoint(path), dtype)
+
+    @property
+    def input_size(self) -> int:
+        """Side of the aligned faces to put in, in pixels."""
+        return self.config.input_size
+
+    @property
+    def size(self) -> int:
+        """Side of the restored faces, in pixels."""
+        return self.config.size
+
+    @torch.no_grad()
+    def restore(self, crops: Tensor, host: Host) -> Tensor:
+        """Restore aligned faces.
+
+        Args:
+            crops: [N, S, S, 3] in [0, 1] on any device; resized where S is not ``input_size``.
+            host: where to run; told of progress after each chunk, asked for interrupts before each layer.
+
+        Returns:
+            [N, size, size, 3] float32 in [0, 1], on the crops' device.
+
+        Raises:
+            ImageError: crops of another shape.
+            DegenerateOutputError: NaN or infinity even in fp32.
+        """
+        if crops.dim() != 4 or crops.shape[1] != crops.shape[2] or crops.shape[3] != 3:
+            raise ImageError(
+                f"Found crops of shape {tuple(crops.shape)}; expected [N, S, S, 3], square RGB faces."
+            )
+        if len(crops) == 0:
+            return crops.new_zeros((0, self.size, self.size, 3))
+        restored = []
+        with self._lock, _interruptible(self.module, host.check_interrupt):
+            host.place(self.module, self.chunk(host.device) * self.activation_bytes)
+            for chunk in crops.split(self.chunk(host.device)):
+                restored.append(self._restore_chunk(chunk, host.device).to(crops.device))
+                host.progress(sum(map(len, restored)), len(crops), restored[-1][-1])
+        return torch.cat(restored)
+
+    def _restore_chunk(self, crops: Tensor, device: torch.device) -> Tensor:
+        x = to_network(crops.to(device, torch.float32))
+        if x.shape[-1] != self.input_size:
+            side = (self.input_size, self.input_size)
+            x = F.interpolate(x, side, mode="bicubic", antialias=True, align_corners=False)
+        x = x.contiguous(memory_format=torch.channels_last)
+        with torch.autocast(device.type, self.dtype, enabled=self.dtype != torch.float32):
+            output = self.module(x)
+        if not torch.isfinite(output).all():
+            output = self.module(x)
+            if not torch.isfinite(output).all():
+                raise DegenerateOutputError(
+                    "The network gave NaN or infinity even in fp32: its weights are damaged. Get the checkpoint again."
+                )
+        return from_network(output)
+
+    def chunk(self, device: torch.device) -> int:
+        """Faces that go through the network together: one on a CPU, where a batch gains nothing."""
+        return 1 if device.type == "cpu" else max(1, 8 * 512**2 // self.size**2)
+
+    @property
+    def activation_bytes(self) -> int:
+        """Memory that one face needs beside the weights: all features and four maps of the widest level, fp32."""
+        maps = [width * resolution**2 for resolution, width in self.config.widths.items()]
+        return 4 * (sum(maps) + 8 * max(maps))
+
+
+@contextlib.contextmanager
+def _interruptible(module: nn.Module, check: Callable[[], None]) -> Iterator[None]:
+    """Call ``check`` before every layer, for as long as the context lasts."""
+    leaves = [m for m in module.modules() if next(m.children(), None) is None]
+    hooks = [leaf.register_forward_pre_hook(lambda *_: check()) for leaf in leaves]
+    try:
+        yield
+    finally:
+        for hook in hooks:
+            hook.remove()

@@ -1,0 +1,67 @@
+"""Aligned faces on disk, degraded on the fly."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+from torch.utils.data import Dataset
+
+from ..degradation import DegradationRecipe, degrade
+from ..errors import GpenError, ImageError
+from ..images import from_uint8, to_network
+
+__all__ = ["FaceStore", "TrainingPairs"]
+
+
+class FaceStore:
+    """Aligned faces of one size in a folder: ``faces.npy`` (uint8 [N, S, S, 3] RGB) and ``faces.json`` (sources)."""
+
+    def __init__(self, folder: str | Path) -> None:
+        path = Path(folder) / "faces.npy"
+        if not path.is_file():
+            raise ImageError(
+                f"No aligned faces in {folder}: expected {path.name}. Make them from a folder of photos."
+            )
+        self.pixels = np.load(path, mmap_mode="r")
+        self.sources: list[str] = json.loads((Path(folder) / "faces.json").read_text())
+
+    def __len__(self) -> int:
+        return len(self.pixels)
+
+    def __getitem__(self, index: int) -> Tensor:
+        """One face, [S, S, 3] in [0, 1]."""
+        return from_uint8(np.array(self.pixels[index]))
+
+
+class TrainingPairs(Dataset):
+    """Degraded and true face for every sample number of a run: what number n is depends on n and the seed alone.
+
+    A run is resumed by starting at another number; processes share a run by taking different numbers.
+    """
+
+    def __init__(
+        self, store: FaceStore, size: int, recipe: DegradationRecipe, *, seed: int, indices: list[int]
+    ) -> None:
+        self.store, self.size, self.recipe, self.seed, self.indices = store, size, recipe, seed, indices
+
+    def __getitem__(self, number: int) -> tuple[Tensor, Tensor]:
+        """Two [3, size, size] in [-1, 1]: degraded, true."""
+        epoch, place = divmod(number, len(self.indices))
+        order = torch.Generator().manual_seed(self.seed * 1_000_003 + epoch)
+        index = self.indices[int(torch.randperm(len(self.indices), generator=order)[place])]
+        chance = torch.Generator().manual_seed(self.seed * 1_000_003 + 7919 * (number + 1))
+        truth = self.store[index].unsqueeze(0)
+        if torch.rand((), generator=chance) < 0.5:
+            truth = truth.flip(2)
+        degraded, _ = degrade(truth, self.recipe, chance)
+        pair = to_network(torch.cat((degraded, truth)))
+        if pair.shape[-1] != self.size:
+            pair = F.interpolate(
+                pair, (self.size, self.size), mode="bilinear", antialias=True, align_corners=False
+            )
+        return pair[0], pair[1]

@@ -1,0 +1,28 @@
+"""Where the model lies that ships with the pack."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from .errors import MissingWeightsError
+
+__all__ = ["shipped_model"]
+
+NAME = "gpen-lite-256.safetensors"
+
+
+def shipped_model() -> Path:
+    """Path of the small model that ships with the pack: in a clone beside the package, in a wheel inside it.
+
+    Raises:
+        MissingWeightsError: it has been removed, or Git left it out.
+    """
+    package = Path(__file__).parent
+    folders = (package.parent / "weights", package / "weights")
+    for folder in folders:
+        if (folder / NAME).is_file():
+            return folder / NAME
+    raise MissingWeightsError(
+        f"The model that ships with the pack, {NAME}, is neither in {folders[0]} nor in {folders[1]}. "
+        "Clone or install the pack again, or name another model with --model_path."
+    )

@@ -1,0 +1,69 @@
+"""A grown network is the old function between a down- and an upsampling."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from gpen_nodes import ArchitectureError, Gpen, GpenConfig, grow
+from gpen_nodes.model.layers import downsample, upsample
+from tests.golden import recipe
+from tests.model.test_network import decibels
+
+CONFIGS = {
+    "conv, concatenated": GpenConfig(64, 64, 0.25, 1),
+    "conv, added": GpenConfig(64, 64, 0.25, 1, concat=False),
+    "ResNet-50": GpenConfig(64, 64, 0.25, 1, mapping_depth=2, encoder="resnet50"),
+}
+
+
+def model_with_biases(config: GpenConfig) -> Gpen:
+    torch.manual_seed(0)
+    model = Gpen(config)
+    for name, parameter in model.named_parameters():
+        if name.endswith("bias"):
+            parameter.data += 0.3 * torch.randn_like(parameter)
+    return model
+
+
+@pytest.mark.parametrize("name", CONFIGS)
+@torch.no_grad()
+def test_starts_as_the_same_function_twice_over(name):
+    model = model_with_biases(CONFIGS[name])
+    for size in (128, 256):
+        grown = grow(model)
+        x = recipe.picture(size, batch=2)
+        assert grown.config.size == grown.config.input_size == size
+        assert GpenConfig.from_state_dict(grown.state_dict()) == grown.config
+        assert decibels(grown(x), upsample(model(downsample(x)))) >= 100
+        model = grown
+
+
+def test_the_new_layers_are_copies_that_can_learn():
+    model = model_with_biases(CONFIGS["conv, concatenated"])
+    grown = grow(model)
+    old, new = model.generator.convs[-1].conv.weight, grown.generator.convs[-1].conv.weight
+    kept = new.shape[2] // 2
+    assert torch.equal(new[:, :, :kept], old[:, : new.shape[1], :kept])
+    half = old.shape[2] // 2
+    assert torch.equal(new[:, :, kept:], old[:, : new.shape[1], half : half + kept])
+    grown(recipe.picture(128)).square().mean().backward()
+    assert grown.generator.to_rgbs[-1].conv.weight.grad.abs().max() > 0
+
+
+def test_the_old_model_is_not_touched():
+    model = Gpen(GpenConfig(64, 64, 0.25, 1))
+    before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+    with torch.no_grad():
+        for parameter in grow(model).parameters():
+            parameter.add_(1)
+    assert all(torch.equal(before[name], tensor) for name, tensor in model.state_dict().items())
+
+
+def test_too_large_and_too_narrow_are_refused():
+    with torch.device("meta"):
+        large = Gpen(GpenConfig(2048, 2048, 0.5, 1))
+    with pytest.raises(ArchitectureError, match="4096"):
+        grow(large)
+    with pytest.raises(ArchitectureError, match="too narrow"):
+        grow(Gpen(GpenConfig(64, 64, 1 / 32, 1)))

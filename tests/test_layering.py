@@ -1,0 +1,83 @@
+"""Who may import whom, read from the source."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+PACKAGE = ROOT / "gpen_nodes"
+
+# Everybody may import errors and its own part; a part that is missing here fails the test.
+BELOW = {
+    "errors": set(),
+    "images": set(),
+    "host": set(),
+    "atomic": set(),
+    "weights": set(),
+    "model": set(),
+    "degradation": {"images"},
+    "faces": {"images"},
+    "picture": {"images", "atomic"},
+    "checkpoints": {"model", "atomic"},
+    "restorer": {"model", "checkpoints", "images", "host"},
+    "cache": {"restorer", "host"},
+    "pipeline": {"faces", "cache", "restorer", "host", "images"},
+}
+LOWER = set(BELOW)
+BELOW["evaluation"] = LOWER - {"cache"}
+BELOW["training"] = LOWER - {"cache"} | {"evaluation"}
+BELOW["cli"] = LOWER | {"training", "evaluation"}
+BELOW["__init__"] = LOWER
+HEAVY = {"facexlib", "numba", "scipy", "onnxruntime", "onnx", "matplotlib", "skimage", "lightning_fabric"}
+HOSTS = {"comfy", "comfy_api", "folder_paths", "modules", "gradio"}
+
+
+def part_of(path: Path) -> str:
+    return path.relative_to(PACKAGE).parts[0].removesuffix(".py")
+
+
+def imports(path: Path, *, top_level_only: bool = False):
+    """Names of imported modules; ours as ``gpen_nodes.part``."""
+    tree = ast.parse(path.read_text())
+    package = ["gpen_nodes", *path.relative_to(PACKAGE).parts[:-1]]
+    for node in tree.body if top_level_only else ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            base = package[: len(package) + 1 - node.level] if node.level else []
+            module = ".".join([*base, *([node.module] if node.module else [])])
+            yield from (
+                (f"{module}.{alias.name}" for alias in node.names) if module == "gpen_nodes" else [module]
+            )
+
+
+FILES = sorted(PACKAGE.rglob("*.py"))
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda p: str(p.relative_to(PACKAGE)))
+def test_imports_only_what_lies_below(path):
+    part = part_of(path)
+    allowed = BELOW[part] | {part, "errors"}
+    found = {name.split(".")[1] for name in imports(path) if name.startswith("gpen_nodes.")}
+    assert found <= allowed, f"{part} imports {sorted(found - allowed)}"
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda p: str(p.relative_to(PACKAGE)))
+def test_hosts_stay_outside_and_heavy_packages_load_late(path):
+    assert not {name.split(".")[0] for name in imports(path)} & HOSTS
+    if part_of(path) != "training":
+        assert not {name.split(".")[0] for name in imports(path, top_level_only=True)} & HEAVY
+
+
+def test_importing_the_package_loads_nothing_heavy():
+    script = (
+        "import sys, gpen_nodes, gpen_nodes.cli;"
+        f"print(sorted({{m.split('.')[0] for m in sys.modules}} & {HEAVY!r}), 'gpen_nodes.training' in sys.modules)"
+    )
+    run = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert run.stdout.strip() == "[] False"

@@ -1,0 +1,115 @@
+"""The restorer: shapes, chunks, interrupts, bad numbers; and the cache in front of it."""
+
+from __future__ import annotations
+
+import os
+import shutil
+
+import pytest
+import torch
+
+from gpen_nodes import (
+    ArchitectureError,
+    Checkpoint,
+    CheckpointError,
+    DegenerateOutputError,
+    Discriminator,
+    DiscriminatorConfig,
+    ImageError,
+    LocalHost,
+    OptionError,
+    Restorer,
+    forget_restorers,
+    get_restorer,
+    read_checkpoint,
+)
+
+CPU = LocalHost("cpu")
+
+
+@pytest.fixture
+def restorer(tiny_checkpoint):
+    return Restorer(read_checkpoint(tiny_checkpoint))
+
+
+def test_any_number_of_faces_in_order(restorer):
+    crops = torch.rand(3, 64, 64, 3)
+    restored = restorer.restore(crops, CPU)
+    assert restored.shape == (3, 64, 64, 3)
+    assert restored.dtype == torch.float32
+    assert not restored.requires_grad
+    assert torch.equal(restored[1:2], restorer.restore(crops[1:2], CPU))
+    assert restorer.restore(crops[:0], CPU).shape == (0, 64, 64, 3)
+
+
+def test_crops_of_another_size_are_resized(restorer):
+    assert restorer.restore(torch.rand(1, 100, 100, 3), CPU).shape == (1, 64, 64, 3)
+
+
+def test_is_the_network_between_two_ranges(restorer):
+    crops = torch.rand(1, 64, 64, 3)
+    with torch.no_grad():
+        expected = restorer.module(crops.permute(0, 3, 1, 2) * 2 - 1).permute(0, 2, 3, 1) / 2 + 0.5
+    torch.testing.assert_close(restorer.restore(crops, CPU), expected.clamp(0, 1), atol=1e-5, rtol=0)
+
+
+@pytest.mark.parametrize("dtype", ["bf16", "fp16"])
+def test_low_precision_is_close(tiny_checkpoint, restorer, dtype):
+    crops = torch.rand(1, 64, 64, 3)
+    low = Restorer(read_checkpoint(tiny_checkpoint), dtype).restore(crops, CPU)
+    assert (low - restorer.restore(crops, CPU)).abs().mean() < 0.02
+
+
+@pytest.mark.parametrize("shape", [(64, 64, 3), (1, 64, 32, 3), (1, 64, 64, 4)])
+def test_refuses_other_shapes(restorer, shape):
+    with pytest.raises(ImageError, match="square RGB"):
+        restorer.restore(torch.rand(shape), CPU)
+
+
+def test_progress_is_told_and_an_interrupt_stops_within_a_face(restorer, recording_host):
+    host = recording_host()
+    restorer.restore(torch.rand(2, 64, 64, 3), host)
+    assert host.told == [(1, 2), (2, 2)]
+    per_face = host.looks // 2
+    assert per_face > 10
+    impatient = recording_host(patience=per_face + per_face // 2)
+    with pytest.raises(KeyboardInterrupt):
+        restorer.restore(torch.rand(2, 64, 64, 3), impatient)
+    assert impatient.told == [(1, 2)]
+    assert not any(module._forward_pre_hooks for module in restorer.module.modules())
+
+
+def test_never_gives_away_nan(restorer):
+    next(restorer.module.parameters()).data.fill_(float("nan"))
+    with pytest.raises(DegenerateOutputError, match="weights are damaged"):
+        restorer.restore(torch.rand(1, 64, 64, 3), CPU)
+
+
+def test_what_overflows_in_fp16_is_done_again_in_fp32(tiny_checkpoint):
+    reference = Restorer(read_checkpoint(tiny_checkpoint))
+    half = Restorer(read_checkpoint(tiny_checkpoint), "fp16")
+    for restorer in (reference, half):
+        restorer.module.encoder.stages[0].weight.data.mul_(1e6)
+    crops = torch.rand(1, 64, 64, 3)
+    assert torch.equal(half.restore(crops, CPU), reference.restore(crops, CPU))
+
+
+def test_a_discriminator_and_an_unknown_dtype_are_refused(tiny_checkpoint):
+    judge = Discriminator(DiscriminatorConfig(64, 0.125, 1))
+    with pytest.raises(ArchitectureError, match="discriminator"):
+        Restorer(Checkpoint(judge.state_dict(), judge.config))
+    with pytest.raises(OptionError, match="int4"):
+        Restorer(read_checkpoint(tiny_checkpoint), "int4")
+
+
+def test_one_resident_model_until_the_file_changes(tiny_checkpoint, tmp_path):
+    path = tmp_path / "model.safetensors"
+    shutil.copy(tiny_checkpoint, path)
+    first = get_restorer(path)
+    assert get_restorer(str(tmp_path / "." / "model.safetensors")) is first
+    assert get_restorer(path, "bf16") is not first
+    os.utime(path, ns=(1, 1))
+    assert get_restorer(path) is not first
+    forget_restorers()
+    with pytest.raises(CheckpointError, match=r"gone\.pth"):
+        get_restorer(tmp_path / "gone.pth")
