@@ -112,13 +112,16 @@ def align_face(
 
     Raises:
         OptionError: an unknown template or border, or a size below 1.
-        FaceError: landmarks that fix no position.
+        FaceError: landmarks that fix no position, or of an image that the batch doesn't have.
         ImageError: an unusable image.
     """
     if border not in ("replicate", "reflect"):
         raise OptionError(f"Found border {border!r}; expected 'replicate' or 'reflect'.")
     matrix = similarity(face.landmarks, template_points(template, size))
-    picture = as_batch(image)[face.image_index, :, :, :3].permute(2, 0, 1)
+    batch = as_batch(image)
+    if not 0 <= face.image_index < len(batch):
+        raise FaceError(f"A face of image {face.image_index} can't be in a batch of {len(batch)} images.")
+    picture = batch[face.image_index, :, :, :3].permute(2, 0, 1)
     crop = warp(picture[None], invert(matrix), (size, size), border=border)[0].clamp(0, 1)
     crop = crop.expand(3, -1, -1).permute(1, 2, 0).contiguous()
     return replace(face, matrix=matrix, crop=crop, crop_size=size)

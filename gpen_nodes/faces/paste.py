@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from itertools import chain
 
 import torch
 from torch import Tensor
@@ -18,7 +19,8 @@ __all__ = ["paste_back"]
 Region = tuple[int, slice, slice]  # image, rows and columns: an index of the batch
 
 _LUMA = (0.299, 0.587, 0.114)  # BT.601, by which image libraries make gray
-_ROUNDNESS = 4  # of the mask: 2 is a circle, more is nearer to a square
+_BAND_PIXELS = 2**20  # pasted at once, so that a face of 4000 px doesn't take gigabytes
+_ROUNDNESS = 3  # of the mask: 2 is a circle, more is nearer to a square
 
 
 @torch.no_grad()
@@ -27,7 +29,7 @@ def paste_back(
     faces: Iterable[Face],
     *,
     strength: float = 1.0,
-    softness: float = 0.3,
+    softness: float = 0.4,
     scale: float | None = None,
     mask: Tensor | None = None,
 ) -> tuple[Tensor, Tensor]:
@@ -64,20 +66,19 @@ def paste_back(
     colours = min(batch.shape[3], 3)
     regions = []
     # A sum of floats depends on its order, so the order mustn't be the caller's.
-    for face in sorted(faces, key=lambda face: (face.image_index, _aligned(face)[0].flatten().tolist())):
-        to_crop, region = _placed(face, batch, scale)
-        if region is None:
-            continue
-        crop, weight = _seen(face, to_crop, region, softness, out)
+    ordered = sorted(faces, key=_sorting_key)
+    for place in chain.from_iterable(_places(face, batch, scale) for face in ordered):
+        crop, weight = _seen(*place, softness, out)
+        region = place[-1]
         if allowed is not None:
             weight = weight * allowed[region]
         new, old = out[region][..., :colours], batch[region][..., :colours]
-        change = strength * weight[..., None] * (crop - old)
-        new.copy_(torch.where(weight[..., None] > 0, new + change, new))
+        share = (strength * weight)[..., None]
+        new.copy_(torch.where(share > 0, new + share * (crop - old), new))
         weights[region] += weight
         regions.append(region)
     for region in regions:
-        _settle(out[region][..., :colours], batch[region][..., :colours], weights[region])
+        _settle(out[region][..., :colours], batch[region][..., :colours], weights[region], strength)
     return out, weights.mul_(strength)
 
 
@@ -106,8 +107,14 @@ def _aligned(face: Face) -> tuple[Tensor, Tensor]:
     return face.matrix, face.crop
 
 
-def _placed(face: Face, batch: Tensor, scale: float | None) -> tuple[Tensor, Region | None]:
-    """The map from the region's pixels to the crop's, and the region; None if it lies outside."""
+def _sorting_key(face: Face) -> tuple[int, list[float], float]:
+    """By place; where two faces lie in exactly the same, by brightness."""
+    matrix, crop = _aligned(face)
+    return face.image_index, matrix.flatten().tolist(), crop.sum().item()
+
+
+def _places(face: Face, batch: Tensor, scale: float | None) -> Iterator[tuple[Face, Tensor, Region]]:
+    """The regions that a face's crop covers, each with the map from its pixels to the crop's."""
     if not 0 <= face.image_index < len(batch):
         raise FaceError(f"A face of image {face.image_index} can't go into a batch of {len(batch)} images.")
     height, width = batch.shape[1:3]
@@ -126,27 +133,28 @@ def _placed(face: Face, batch: Tensor, scale: float | None) -> tuple[Tensor, Reg
         (max(0, math.floor(low)), min(limit, math.ceil(high) + 1))
         for (low, high), limit in zip(extent(invert(to_crop), (side, side)), (width, height), strict=True)
     )
-    if x0 >= x1 or y0 >= y1:
-        return to_crop, None
-    return compose(to_crop, shift(x0, y0)), (face.image_index, slice(y0, y1), slice(x0, x1))
+    rows = max(1, _BAND_PIXELS // max(1, x1 - x0))
+    for top in range(y0, y1 if x0 < x1 else y0, rows):
+        region = face.image_index, slice(top, min(top + rows, y1)), slice(x0, x1)
+        yield face, compose(to_crop, shift(x0, top)), region
 
 
 def _seen(face: Face, to_crop: Tensor, region: Region, softness: float, out: Tensor) -> tuple[Tensor, Tensor]:
-    """The crop as it appears in a region of ``out``, [h, w, 1 or 3] in [0, 1], and its weight, [h, w]."""
+    """The crop as it appears in a region of ``out``, [h, w, 1 or 3], and its weight there, [h, w]."""
     size = region[1].stop - region[1].start, region[2].stop - region[2].start
     crop = _aligned(face)[1].to(out).permute(2, 0, 1)
-    seen = warp(crop[None], to_crop, size)[0].clamp(0, 1).permute(1, 2, 0)
+    seen = warp(crop[None], to_crop, size)[0].permute(1, 2, 0)
     if out.shape[3] == 1:
         seen = (seen * seen.new_tensor(_LUMA)).sum(-1, keepdim=True)
     # A superellipse: 0 in the crop's middle, 1 where it touches the crop's sides.
-    radius = unit_grid(to_crop, size, crop).pow(_ROUNDNESS).sum(-1).pow(1 / _ROUNDNESS)
+    radius = unit_grid(to_crop, size, crop).abs().pow(_ROUNDNESS).sum(-1).pow(1 / _ROUNDNESS)
     t = ((1 - radius) / softness).clamp(0, 1)
     return seen, t * t * t * (t * (6 * t - 15) + 10)  # two derivatives vanish at both ends: no visible edge
 
 
-def _settle(new: Tensor, old: Tensor, total: Tensor) -> None:
+def _settle(new: Tensor, old: Tensor, total: Tensor, strength: float) -> None:
     """Where the weights of several faces exceed 1, make the sum of their changes an average; in place."""
     shares = total[..., None]
     mean = torch.where(shares > 1, old + (new - old) / shares, new)
-    new.copy_(torch.where(shares > 0, mean.clamp(0, 1), new))
+    new.copy_(torch.where(shares * strength > 0, mean.clamp(0, 1), new))
     total.clamp_(max=1)

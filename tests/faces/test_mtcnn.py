@@ -7,6 +7,7 @@ import torch
 
 from gpen_nodes.errors import ArchitectureError, CheckpointError, MissingWeightsError
 from gpen_nodes.faces import mtcnn_nets
+from gpen_nodes.faces.mtcnn import _both_ways
 from gpen_nodes.faces.mtcnn_nets import load_cascade
 
 
@@ -29,6 +30,20 @@ def test_nets_agree_with_onnxruntime(index: int, size: tuple[int, int]) -> None:
     assert torch.allclose(scores, upright[2][:, 1], atol=1e-5)
     for found in others:
         assert torch.allclose(found, upright[found.shape[1]], atol=1e-5)
+
+
+def test_the_last_look_is_the_same_in_a_mirror() -> None:
+    net = load_cascade()[2]
+    windows = torch.rand(4, 3, 48, 48, generator=torch.Generator().manual_seed(0))
+    scores, offsets, points = (part.flatten(1) for part in _both_ways(net, windows))
+    same_scores, mirrored, mirrored_points = (part.flatten(1) for part in _both_ways(net, windows.flip(3)))
+    assert torch.allclose(scores, same_scores, atol=1e-6)
+    assert torch.allclose(
+        mirrored, torch.stack([-offsets[:, 2], offsets[:, 1], -offsets[:, 0], offsets[:, 3]], 1)
+    )
+    x, y = points.view(4, 2, 5)[:, :, [1, 0, 2, 4, 3]].unbind(1)
+    assert torch.allclose(mirrored_points, torch.cat([1 - x, y], dim=1), atol=1e-6)
+    assert torch.allclose(scores, (net(windows)[0] + net(windows.flip(3))[0]).flatten(1) / 2)
 
 
 def test_without_the_wheel_the_remedy_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
