@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sysconfig
 from pathlib import Path
 
 from .errors import MissingWeightsError
@@ -12,13 +13,15 @@ NAME = "gpen-lite-256.safetensors"
 
 
 def shipped_model() -> Path:
-    """Path of the small model that ships with the pack: in a clone beside the package, in a wheel inside it.
+    """Path of the small model that ships with the pack: in a clone beside the package, else where pip put it.
 
     Raises:
         MissingWeightsError: it has been removed, or Git left it out.
     """
-    package = Path(__file__).parent
-    folders = (package.parent / "weights", package / "weights")
+    folders = (
+        Path(__file__).parents[1] / "weights",
+        Path(sysconfig.get_path("data")) / "share" / "gpen-nodes" / "weights",
+    )
     for folder in folders:
         if (folder / NAME).is_file():
             return folder / NAME
