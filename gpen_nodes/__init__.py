@@ -1,4 +1,4 @@
-"""GPEN face restoration: load a model, find and align faces, restore them, paste them back, degrade pictures."""
+"""GPEN face restoration: load a model, find, align and restore faces, paste them back, degrade pictures."""
 
 from __future__ import annotations
 

@@ -31,8 +31,9 @@ def as_batch(image: Tensor) -> Tensor:
         image = image.unsqueeze(0)
     if image.dim() != 4 or image.shape[-1] not in (1, 3, 4) or not image.is_floating_point():
         raise ImageError(
-            f"Found a tensor of shape {tuple(image.shape)} and {image.dtype}; expected [B, H, W, C] or [H, W, C] "
-            "with 1, 3 or 4 channels, floating point in [0, 1]. Convert uint8 arrays with from_uint8 first."
+            f"Found a tensor of shape {tuple(image.shape)} and {image.dtype}; expected [B, H, W, C] or "
+            "[H, W, C] with 1, 3 or 4 channels, floating point in [0, 1]. Convert uint8 arrays with "
+            "from_uint8 first."
         )
     return image.to(torch.float32)
 

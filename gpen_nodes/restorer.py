@@ -46,9 +46,8 @@ class Restorer:
         self.module = Gpen(self.config)
         load_strictly(self.module, checkpoint.state)
         self.module.requires_grad_(False).eval()
-        self._lock = (
-            threading.Lock()
-        )  # Hosts run several threads; hooks and placement belong to one at a time.
+        # Hosts run several threads; hooks and placement belong to one at a time.
+        self._lock = threading.Lock()
 
     @classmethod
     def from_file(cls, path: str, dtype: str = "fp32") -> Restorer:
@@ -106,7 +105,8 @@ class Restorer:
             output = self.module(x)
             if not torch.isfinite(output).all():
                 raise DegenerateOutputError(
-                    "The network gave NaN or infinity even in fp32: its weights are damaged. Get the checkpoint again."
+                    "The network gave NaN or infinity even in fp32: its weights are damaged. "
+                    "Get the checkpoint again."
                 )
         return from_network(output)
 
@@ -116,7 +116,7 @@ class Restorer:
 
     @property
     def activation_bytes(self) -> int:
-        """Memory that one face needs beside the weights: all features and four maps of the widest level, fp32."""
+        """Memory that one face needs beside the weights: all features and the widest map 8 times, fp32."""
         maps = [width * resolution**2 for resolution, width in self.config.widths.items()]
         return 4 * (sum(maps) + 8 * max(maps))
 

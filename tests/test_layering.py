@@ -77,7 +77,8 @@ def test_hosts_stay_outside_and_heavy_packages_load_late(path):
 def test_importing_the_package_loads_nothing_heavy():
     script = (
         "import sys, gpen_nodes, gpen_nodes.cli;"
-        f"print(sorted({{m.split('.')[0] for m in sys.modules}} & {HEAVY!r}), 'gpen_nodes.training' in sys.modules)"
+        "loaded = {m.split('.')[0] for m in sys.modules};"
+        f"print(sorted(loaded & {HEAVY!r}), 'gpen_nodes.training' in sys.modules)"
     )
     run = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=True)
     assert run.stdout.strip() == "[] False"

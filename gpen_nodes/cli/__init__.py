@@ -1,4 +1,4 @@
-"""The command ``gpen-nodes``: one module a group of subcommands, each imported with what it needs when it runs."""
+"""The command ``gpen-nodes``: one module a group of subcommands, whose imports wait till they run."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ __all__ = ["main"]
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command and return its exit status: 0 done, 1 something failed, 2 wrong usage, 130 interrupted."""
+    """Run the command; its exit status: 0 done, 1 something failed, 2 wrong usage, 130 interrupted."""
     parser = argparse.ArgumentParser(
         prog="gpen-nodes", description="Restore faces in photos with GPEN, and look after its models."
     )

@@ -34,8 +34,8 @@ def add_parsers(commands: Any) -> None:
         "restore",
         help="restore the faces of photos",
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
-        description="Restore faces. With --face_align every face of a photo is found, restored and pasted back; "
-        "without it each input is one aligned face crop, and so is the output.",
+        description="Restore faces. With --face_align every face of a photo is found, restored and pasted "
+        "back; without it each input is one aligned face crop, and so is the output.",
     )
     p.add_argument("--input", "-i", nargs="+", required=True, metavar="PATH", help="files, folders, patterns")
     p.add_argument("--output", "-o", metavar="PATH", help="file or folder; else beside the input, _restored")
@@ -78,8 +78,8 @@ def run(args: argparse.Namespace) -> int:
     restorer = get_restorer(args.model_path or shipped_model(), args.dtype)
     if args.size is not None and args.size != restorer.size:
         raise OptionError(
-            f"--size {args.size} contradicts the checkpoint, which restores at {restorer.size} px. Leave --size out or "
-            "choose another --model_path."
+            f"--size {args.size} contradicts the checkpoint, which restores at {restorer.size} px. "
+            "Leave --size out or choose another --model_path."
         )
     entries: list[dict[str, Any]] = []
     try:
@@ -188,7 +188,8 @@ def _restore_crop(
             check_aligned(picture.image, template=args.template, detector=args.detector)
         except FaceError as error:
             raise FaceError(
-                f"{error} Add --face_align to find and align the faces of a photo, or --force to restore it as it is."
+                f"{error} Add --face_align to find and align the faces of a photo, or --force to restore it "
+                "as it is."
             ) from error
     crop = _resized(picture.image, (restorer.input_size, restorer.input_size))
     restored = restorer.restore(crop, LocalHost(args.device))

@@ -1,4 +1,4 @@
-"""``gpen-nodes prepare``, ``train``, ``grow`` and ``evaluate``: from a folder of photos to a model and its figures."""
+"""``gpen-nodes prepare``, ``train``, ``grow`` and ``evaluate``: from photos to a model and its figures."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ def _read_toml(path: str) -> dict[str, Any]:
     try:
         import tomllib
     except ModuleNotFoundError:  # Python 3.10
-        import tomli as tomllib
+        import tomli as tomllib  # pyright: ignore[reportMissingImports]  # there on 3.10 alone
     try:
         return tomllib.loads(Path(path).read_text())
     except (OSError, tomllib.TOMLDecodeError) as error:
@@ -92,7 +92,7 @@ def _train(args: argparse.Namespace) -> int:
 
     config = TrainingConfig.from_dict(_read_toml(args.config))
     start = Gpen.from_state_dict(read_checkpoint(args.start).state) if args.start else None
-    fabric = Fabric(devices=args.processes, precision=config.precision)  # type: ignore[arg-type]
+    fabric = Fabric(devices=args.processes, precision=config.precision)
     train(config, args.faces, args.folder, start=start, embedder=_embedder(args.embedder), fabric=fabric)
     print(f"{args.folder}/model.safetensors")
     return 0

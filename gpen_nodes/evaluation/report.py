@@ -59,11 +59,11 @@ def evaluate(
         truth = faces[index].unsqueeze(0)
         degraded, _ = degrade(truth, EVALUATION_RECIPE, generator)
         restored = restorer.restore(degraded, LocalHost())
-        trio = [_chw(x, restorer.size) for x in (degraded, restored, truth)]
-        for name, value in _figures(*trio, embedder).items():
+        degraded, restored, truth = (_chw(x, restorer.size) for x in (degraded, restored, truth))
+        for name, value in _figures(degraded, restored, truth, embedder).items():
             columns.setdefault(name, []).append(value)
         if len(shown) < SHOWN:
-            shown.append(torch.cat(trio, dim=2)[0])
+            shown.append(torch.cat((degraded, restored, truth), dim=2)[0])
     if sheet is not None:
         write_picture(sheet, torch.cat(shown, dim=2).permute(1, 2, 0), overwrite=True)
     return _table(

@@ -79,8 +79,8 @@ class GpenConfig:
     def __post_init__(self) -> None:
         if self.size not in SIZES or self.input_size not in SIZES or self.input_size > self.size:
             raise ArchitectureError(
-                f"Found a GPEN of {self.input_size} px in and {self.size} px out; expected powers of two from "
-                f"{SIZES[0]} to {SIZES[-1]}, the input not larger than the output."
+                f"Found a GPEN of {self.input_size} px in and {self.size} px out; expected powers of two "
+                f"from {SIZES[0]} to {SIZES[-1]}, the input not larger than the output."
             )
         if self.encoder == "resnet50" and self.mapping_depth != 2:
             raise ArchitectureError(
@@ -103,8 +103,9 @@ class GpenConfig:
         if "final_conv.0.weight" in state and "generator.input.input" not in state:
             d = DiscriminatorConfig.from_state_dict(state)
             raise ArchitectureError(
-                f"This is a GPEN discriminator ({d.size} px, narrow {d.narrow}, multiplier {d.multiplier}): it helps "
-                "to train a model and cannot restore. Choose the generator's file, whose name lacks the -D."
+                f"This is a GPEN discriminator ({d.size} px, narrow {d.narrow}, multiplier {d.multiplier}): "
+                "it helps to train a model and cannot restore. Choose the generator's file, whose name lacks "
+                "the -D."
             )
         if "generator.input.input" not in state:
             raise ArchitectureError(
@@ -130,8 +131,8 @@ class GpenConfig:
             pictures = [r for r in laterals if _tensor(state, f"encoder.lateral.{r}.weight", 4).shape[1] == 3]
             if not pictures:
                 raise ArchitectureError(
-                    f"This GPEN's ResNet-50 has no lateral convolution from the picture (found {_describe(state)}): "
-                    "expected encoder.lateral.N.weight with 3 input channels."
+                    "This GPEN's ResNet-50 has no lateral convolution from the picture (found "
+                    f"{_describe(state)}): expected encoder.lateral.N.weight with 3 input channels."
                 )
             finest = max(int(r) for r in pictures)
             return {
@@ -143,7 +144,8 @@ class GpenConfig:
         stages = _highest(state, r"encoder\.stages\.(\d+)\.") + 1
         if stages == 0:
             raise ArchitectureError(
-                f"This GPEN has no encoder that we know (found {_describe(state)}): expected ecd0 … ecdN or a ResNet-50."
+                f"This GPEN has no encoder that we know (found {_describe(state)}): "
+                "expected ecd0 … ecdN or a ResNet-50."
             )
         return {
             "encoder": "conv",
@@ -154,7 +156,7 @@ class GpenConfig:
 
 @dataclass(frozen=True)
 class DiscriminatorConfig:
-    """The architecture of a discriminator: side of its input in pixels, narrow and multiplier as in a GPEN."""
+    """The architecture of a discriminator: side of its input in pixels, narrow and multiplier as in GPEN."""
 
     size: int
     narrow: float = 1

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from itertools import pairwise
 
 import torch
 import torch.nn.functional as F
@@ -73,7 +74,7 @@ class Discriminator(nn.Module):
         widths = config.widths
         resolutions = sorted(widths, reverse=True)
         self.convs = nn.Sequential(_conv_layer(3, widths[config.size], 1))
-        for fine, coarse in zip(resolutions, resolutions[1:], strict=False):
+        for fine, coarse in pairwise(resolutions):
             self.convs.append(ResidualBlock(widths[fine], widths[coarse]))
         self.final_conv = _conv_layer(widths[4] + 1, widths[4], 3)
         self.final_linear = nn.Sequential(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from itertools import pairwise
 
 import torch
 import torch.nn.functional as F
@@ -38,7 +39,7 @@ class ConvEncoder(nn.Module):
         widths = config.widths
         resolutions = [r for r in sorted(widths, reverse=True) if r <= config.input_size]
         self.stages = nn.ModuleList([EncoderStage(3, widths[config.input_size], down=False)])
-        for finer, coarser in zip(resolutions, resolutions[1:], strict=False):
+        for finer, coarser in pairwise(resolutions):
             self.stages.append(EncoderStage(widths[finer], widths[coarser], down=True))
         self.to_style = EqualLinear(widths[4] * 16, config.style_dim, activated=True)
 
@@ -55,7 +56,8 @@ class ConvEncoder(nn.Module):
 class Bottleneck(nn.Module):
     """ResNet's 1×1, 3×3, 1×1 block (He et al. 2016, figure 5) without normalisation.
 
-    The last convolution starts at zero (Fixup, Zhang et al. 2019), so that an untrained stack does not explode.
+    The last convolution starts at zero (Fixup, Zhang et al. 2019), so that an untrained stack does not
+    explode.
     """
 
     def __init__(self, in_channels: int, mid_channels: int, stride: int) -> None:
@@ -105,7 +107,7 @@ class ResNetEncoder(nn.Module):
         self.deeper = nn.ModuleDict(
             {
                 str(coarse): nn.Conv2d(widths[fine], widths[coarse], 3, 2, padding=1)
-                for fine, coarse in zip(resolutions, resolutions[1:], strict=False)
+                for fine, coarse in pairwise(resolutions)
             }
         )
 

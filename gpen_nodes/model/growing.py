@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
+from typing import cast
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from ..errors import ArchitectureError
-from .encoders import EncoderStage
-from .layers import GAIN, SLOPE
-from .network import Gpen
+from .encoders import ConvEncoder, EncoderStage
+from .layers import GAIN, SLOPE, ToRgb
+from .network import Generator, Gpen
 
 __all__ = ["grow"]
 
@@ -19,10 +20,11 @@ __all__ = ["grow"]
 def grow(model: Gpen) -> Gpen:
     """A model of twice the size, in and out, that starts as the same function.
 
-    ``grow(model)(x)`` equals ``upsample(model(downsample(x)))`` with the filters of ``layers``: the old encoder
-    sees the picture at its old size, and the new resolution's RGB layer starts at zero. The new synthesis layers
-    are duplicates of the last old ones, cut to the narrower width; the features that enter them are those of the
-    new finest encoder stage. Old and new parameters live in one ordinary ``Gpen``; the old one is not touched.
+    ``grow(model)(x)`` equals ``upsample(model(downsample(x)))`` with the filters of ``layers``: the old
+    encoder sees the picture at its old size, and the new resolution's RGB layer starts at zero. The new
+    synthesis layers are duplicates of the last old ones, cut to the narrower width; the features that enter
+    them are those of the new finest encoder stage. Old and new parameters live in one ordinary ``Gpen``; the
+    old one is not touched.
 
     Raises:
         ArchitectureError: the doubled size is over 2048, or has fewer than 6 channels.
@@ -33,7 +35,7 @@ def grow(model: Gpen) -> Gpen:
         new = dataclasses.replace(new, octaves=old.octaves + 1)
     grown = Gpen(new).to(next(model.parameters()))
     grown.mapper.load_state_dict(model.mapper.state_dict())
-    if old.encoder == "conv":
+    if isinstance(model.encoder, ConvEncoder) and isinstance(grown.encoder, ConvEncoder):
         _grow_conv_encoder(model.encoder, grown.encoder)
     else:
         # The trunk goes on seeing the picture at its old size; only the new size's 1×1 convolution is new.
@@ -42,20 +44,22 @@ def grow(model: Gpen) -> Gpen:
     return grown
 
 
-def _grow_conv_encoder(old: nn.Module, new: nn.Module) -> None:
-    """Stage 0 carries the picture and its negative through the leaky ReLU; stage 1 gives what stage 0 gave before.
+def _grow_conv_encoder(old: ConvEncoder, new: ConvEncoder) -> None:
+    """Stage 0 carries the picture and its negative through the leaky ReLU; stage 1 gives what stage 0 gave.
 
-    lrelu(x) - lrelu(-x) = (1 + slope)·x, so six channels hold a linear picture. They have no bias, which the zeros
-    beyond the border would not match. The other channels of stage 0 are free and enter stage 1 with weight 0.
+    lrelu(x) - lrelu(-x) = (1 + slope)·x, so six channels hold a linear picture. They have no bias, which the
+    zeros beyond the border would not match. The other channels of stage 0 are free and enter stage 1 with
+    weight 0.
     """
     new.to_style.load_state_dict(old.to_style.state_dict())
-    for k, stage in enumerate(old.stages[1:], start=2):
-        new.stages[k].load_state_dict(stage.state_dict())
-    fine, coarse, entry = new.stages[0], new.stages[1], old.stages[0]
+    entry, *kept = _stages(old)
+    fine, coarse, *copies = _stages(new)
+    for stage, copy in zip(kept, copies, strict=True):
+        copy.load_state_dict(stage.state_dict())
     if fine.weight.shape[0] < 6:
         raise ArchitectureError(
-            f"This model is too narrow to grow: it would have {fine.weight.shape[0]} channels at its new size, and "
-            "carrying the picture through needs 6. Grow a wider model."
+            f"This model is too narrow to grow: it would have {fine.weight.shape[0]} channels at its new "
+            "size, and carrying the picture through needs 6. Grow a wider model."
         )
     _carry_picture(fine)
     coarse.weight.zero_()
@@ -66,6 +70,11 @@ def _grow_conv_encoder(old: nn.Module, new: nn.Module) -> None:
     coarse.bias.copy_(entry.bias)
 
 
+def _stages(encoder: ConvEncoder) -> list[EncoderStage]:
+    # A ModuleList does not tell the type of what it holds.
+    return cast("list[EncoderStage]", list(encoder.stages))
+
+
 def _carry_picture(stage: EncoderStage) -> None:
     eye = torch.eye(3, dtype=stage.weight.dtype, device=stage.weight.device) / stage.scale
     stage.weight[0:3, :, 0, 0] = eye
@@ -73,9 +82,8 @@ def _carry_picture(stage: EncoderStage) -> None:
     stage.bias[:6] = 0
 
 
-def _grow_generator(old: nn.Module, new: nn.Module, *, concat: bool) -> None:
+def _grow_generator(old: Generator, new: Generator, *, concat: bool) -> None:
     state = old.state_dict()
-    last = len(old.to_rgbs) - 1
     for name, tensor in new.state_dict().items():
         if name in state:
             tensor.copy_(state[name])
@@ -83,7 +91,7 @@ def _grow_generator(old: nn.Module, new: nn.Module, *, concat: bool) -> None:
         kind, n, rest = name.split(".", 2)
         step = 1 if kind == "to_rgbs" else 2  # Two convolutions a resolution: upsampling and plain.
         _copy_part(state[f"{kind}.{int(n) - step}.{rest}"], tensor, rest, concat=concat)
-    rgb = new.to_rgbs[last + 1]
+    rgb = cast("ToRgb", new.to_rgbs[-1])
     rgb.conv.weight.zero_()
     rgb.bias.zero_()
 

@@ -61,8 +61,8 @@ def _check_filter(name: str, kernel: Tensor) -> None:
     kernel = kernel.float().cpu()
     if kernel.shape != expected.shape or not torch.allclose(kernel / kernel.sum(), expected, atol=1e-3):
         raise ArchitectureError(
-            f"Found another low-pass filter in {name}, {kernel.flatten()[:4].tolist()} …; expected the outer product "
-            "of [1, 3, 3, 1] with itself. This file comes from a changed network."
+            f"Found another low-pass filter in {name}, {kernel.flatten()[:4].tolist()} …; expected the outer "
+            "product of [1, 3, 3, 1] with itself. This file comes from a changed network."
         )
 
 

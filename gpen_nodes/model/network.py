@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
@@ -17,7 +18,7 @@ __all__ = ["Generator", "Gpen", "load_strictly"]
 
 
 def make_mapper(config: GpenConfig) -> nn.Sequential:
-    """Style code to style vector, [B, style_dim] both: StyleGAN2's, or the bundle's two layers and LayerNorm."""
+    """Style code to style vector, [B, style_dim]: StyleGAN2's, or the bundle's two layers and LayerNorm."""
     dim = config.style_dim
     if config.encoder == "resnet50":
         return nn.Sequential(nn.Linear(dim, dim), nn.LeakyReLU(0.2), nn.Linear(dim, dim), nn.LayerNorm(dim))
@@ -48,7 +49,7 @@ class Generator(nn.Module):
         self.to_rgb1 = ToRgb(widths[4] * wider, dim)
         self.convs, self.to_rgbs = nn.ModuleList(), nn.ModuleList()
         resolutions = sorted(widths)
-        for coarse, fine in zip(resolutions, resolutions[1:], strict=False):
+        for coarse, fine in pairwise(resolutions):
             c = widths[fine]
             self.convs.append(StyledConv(widths[coarse] * wider, c, dim, concat=concat, up=True))
             self.convs.append(StyledConv(c * wider, c, dim, concat=concat))
@@ -67,10 +68,11 @@ class Generator(nn.Module):
 
 
 class Gpen(nn.Module):
-    """The whole network: aligned faces [B, 3, input_size, input_size] to [B, 3, size, size], RGB in [-1, 1].
+    """The network: aligned faces [B, 3, input_size, input_size] to [B, 3, size, size], RGB in [-1, 1].
 
-    The output is not clamped. The same input gives the same output: where the output is larger than the input,
-    the noise that stands in for missing features comes from a fixed seed and is the same for every face.
+    The output is not clamped. The same input gives the same output: where the output is larger than the
+    input, the noise that stands in for missing features comes from a fixed seed and is the same for every
+    face.
     """
 
     def __init__(self, config: GpenConfig) -> None:
@@ -120,7 +122,7 @@ def load_strictly(module: nn.Module, state: Mapping[str, Tensor]) -> None:
     if problems:
         more = f" and {len(problems) - 3} more" if len(problems) > 3 else ""
         raise ArchitectureError(
-            f"These weights do not fit the network that their shapes describe ({getattr(module, 'config', '')}): "
-            f"{'; '.join(problems[:3])}{more}."
+            "These weights do not fit the network that their shapes describe "
+            f"({getattr(module, 'config', '')}): {'; '.join(problems[:3])}{more}."
         )
     module.load_state_dict(dict(state))

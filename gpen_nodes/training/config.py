@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 from ..degradation import DegradationRecipe
 from ..errors import OptionError
 
 __all__ = ["TrainingConfig"]
+
+Precision = Literal["32-true", "bf16-mixed", "16-mixed"]
 
 
 @dataclass(frozen=True)
@@ -30,7 +32,7 @@ class TrainingConfig:
         discriminator_size: side of what the discriminator sees; smaller than ``size`` means random windows.
         recipe: how the faces are degraded, in pixels of the stored faces.
         seed: of weights, order and degradation.
-        precision: Lightning Fabric's name, such as ``32-true`` or ``bf16-mixed``.
+        precision: ``32-true``, ``bf16-mixed`` or ``16-mixed``, as Lightning Fabric calls them.
         compile: run the networks through ``torch.compile``.
         sample_every, save_every: steps between sample sheets and between resumable states.
     """
@@ -52,7 +54,7 @@ class TrainingConfig:
     discriminator_size: int = 128
     recipe: DegradationRecipe = field(default_factory=DegradationRecipe)
     seed: int = 0
-    precision: str = "32-true"
+    precision: Precision = "32-true"
     compile: bool = False
     sample_every: int = 500
     save_every: int = 500
@@ -78,6 +80,8 @@ class TrainingConfig:
                 f"Unknown training options: {', '.join(unknown)}. Known: {', '.join(sorted(names))}."
             )
         if "recipe" in values:
-            recipe = {k: tuple(v) if isinstance(v, list) else v for k, v in values["recipe"].items()}
+            recipe: dict[str, Any] = {
+                k: tuple(v) if isinstance(v, list) else v for k, v in values["recipe"].items()
+            }
             values["recipe"] = DegradationRecipe(**recipe)
         return cls(**values)

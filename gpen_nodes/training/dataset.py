@@ -12,14 +12,17 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from ..degradation import DegradationRecipe, degrade
-from ..errors import GpenError, ImageError
+from ..errors import ImageError
 from ..images import from_uint8, to_network
 
 __all__ = ["FaceStore", "TrainingPairs"]
 
 
 class FaceStore:
-    """Aligned faces of one size in a folder: ``faces.npy`` (uint8 [N, S, S, 3] RGB) and ``faces.json`` (sources)."""
+    """Aligned faces of one size in a folder.
+
+    ``faces.npy`` holds their pixels, uint8 [N, S, S, 3] RGB, and ``faces.json`` the photo that each is from.
+    """
 
     def __init__(self, folder: str | Path) -> None:
         path = Path(folder) / "faces.npy"
@@ -39,9 +42,10 @@ class FaceStore:
 
 
 class TrainingPairs(Dataset):
-    """Degraded and true face for every sample number of a run: what number n is depends on n and the seed alone.
+    """Degraded and true face for every sample number of a run.
 
-    A run is resumed by starting at another number; processes share a run by taking different numbers.
+    What number n is depends on n and the seed alone. A run is resumed by starting at another number;
+    processes share a run by taking different numbers.
     """
 
     def __init__(

@@ -8,11 +8,12 @@ import json
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from lightning_fabric import Fabric
-from torch import Tensor
+from torch import Tensor, nn
+from torch.optim import Adam, Optimizer
 from torch.utils.data import DataLoader
 from tqdm import tqdm
 
@@ -39,7 +40,7 @@ def train(
     fabric: Fabric | None = None,
     workers: int = 1,
 ) -> Gpen:
-    """Train one stage and return the averaged model. A run that was stopped goes on where its state was saved.
+    """Train one stage and return the averaged model. A stopped run goes on where its state was saved.
 
     Args:
         config: what to train and for how long.
@@ -54,7 +55,7 @@ def train(
     Raises:
         OptionError: ``start`` does not lead to the config's size, or a term lacks its network.
     """
-    fabric = fabric or Fabric(accelerator="auto", devices=1, precision=config.precision)  # type: ignore[arg-type]
+    fabric = fabric or Fabric(accelerator="auto", devices=1, precision=config.precision)
     fabric.launch()
     if config.identity and embedder is None:
         raise OptionError(
@@ -122,20 +123,22 @@ class Stage:
         if self.raw_judge is not None:
             # Not wrapped: a gradient penalty and two batches in one backward pass are more than DDP follows.
             self.judge = self._compiled(self.raw_judge)
-            self.judge_optimizer = fabric.setup_optimizers(self._optimizer(self.raw_judge))
+            # Fabric wraps one optimiser in one, which its annotation leaves open.
+            own = fabric.setup_optimizers(self._optimizer(self.raw_judge))
+            self.judge_optimizer = cast("Optimizer", own)
 
     def _new_judge(self) -> Discriminator:
         ours = self.raw.config
         shape = DiscriminatorConfig(self.config.discriminator_size, ours.narrow, ours.multiplier)
         return Discriminator(shape).to(self.fabric.device)
 
-    def _compiled(self, network: torch.nn.Module) -> torch.nn.Module:
-        return torch.compile(network) if self.config.compile else network  # type: ignore[return-value]
+    def _compiled(self, network: nn.Module) -> nn.Module:
+        return cast("nn.Module", torch.compile(network)) if self.config.compile else network
 
-    def _optimizer(self, network: torch.nn.Module) -> torch.optim.Optimizer:
+    def _optimizer(self, network: nn.Module) -> Optimizer:
         # StyleGAN's betas: no momentum against a moving opponent.
         betas = (0.0, 0.99) if self.config.adversarial else (0.9, 0.99)
-        return torch.optim.Adam(network.parameters(), self.config.learning_rate, betas=betas)
+        return Adam(network.parameters(), self.config.learning_rate, betas=betas)
 
     def step(self, step: int, degraded: Tensor, truth: Tensor) -> dict[str, Tensor]:
         """One update of each network; the terms of both losses, detached."""
@@ -170,9 +173,10 @@ class Stage:
         self.judge_optimizer.zero_grad()
         return terms
 
-    def _average_gradients(self, network: torch.nn.Module) -> None:
+    def _average_gradients(self, network: nn.Module) -> None:
         gradients = [p.grad for p in network.parameters() if p.grad is not None]
-        flat = self.fabric.all_reduce(torch.cat([g.flatten() for g in gradients]), reduce_op="mean")
+        flat = torch.cat([g.flatten() for g in gradients])
+        flat = cast("Tensor", self.fabric.all_reduce(flat, reduce_op="mean"))
         for gradient, part in zip(gradients, flat.split([g.numel() for g in gradients]), strict=True):
             gradient.copy_(part.view_as(gradient))
 
@@ -218,7 +222,8 @@ def _start_model(config: TrainingConfig, start: Gpen | None) -> Gpen:
         start = grow(start)
     if start.config.size != config.size:
         raise OptionError(
-            f"The start model has {start.config.size} px and the run {config.size} px; expected the same or half."
+            f"The start model has {start.config.size} px and the run {config.size} px; "
+            "expected the same or half."
         )
     return start
 

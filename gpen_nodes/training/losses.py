@@ -36,8 +36,10 @@ class GeneratorObjective(nn.Module):
         judge: Callable[[Tensor], Tensor] | None = None,
         chance: torch.Generator | None = None,
     ) -> dict[str, Tensor]:
-        """Terms for [B, 3, S, S] in [-1, 1]; ``judge`` gives the discriminator's logits [B, 1] of the window that
-        ``chance`` picks."""
+        """Terms for [B, 3, S, S] in [-1, 1].
+
+        ``judge`` gives the discriminator's logits [B, 1] of the window that ``chance`` picks.
+        """
         c = self.config
         terms = {"pixel": c.pixel * F.l1_loss(restored, truth)}
         if c.identity and self.embedder is not None:

@@ -9,7 +9,7 @@ import numpy as np
 from tqdm import tqdm
 
 from ..errors import FaceError, ImageError
-from ..faces import align_face, detect_faces
+from ..faces import Face, align_face, detect_faces
 from ..images import to_uint8
 from ..picture import read_picture
 
@@ -47,7 +47,7 @@ def prepare_faces(
             failed.append(str(error))
             continue
         faces = detect_faces(image, min_face=min_face)
-        crops += [to_uint8(align_face(image, face, size, template=template).crop) for face in faces]
+        crops += [_pixels(align_face(image, face, size, template=template)) for face in faces]
         sources += [str(path.relative_to(photos))] * len(faces)
         if not faces:
             failed.append(f"{path}: no face of {min_face:g} px or more.")
@@ -57,3 +57,8 @@ def prepare_faces(
     np.save(Path(folder) / "faces.npy", np.stack(crops))
     (Path(folder) / "faces.json").write_text(json.dumps(sources))
     return len(crops), failed
+
+
+def _pixels(face: Face) -> np.ndarray:
+    assert face.crop is not None  # align_face has set it
+    return to_uint8(face.crop)

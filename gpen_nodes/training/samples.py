@@ -38,7 +38,7 @@ class Samples:
 
     @torch.no_grad()
     def write(self, model: Gpen, path: Path) -> dict[str, float]:
-        """Restore the kept faces, write degraded, restored and true ones as a PNG, and return mean figures."""
+        """Restore the kept faces, write degraded, restored and true ones as a PNG; the mean figures."""
         device = next(model.parameters()).device
         batches = (x.to(device).contiguous(memory_format=torch.channels_last) for x in self.degraded.split(8))
         restored = torch.cat([model(x).cpu() for x in batches])
