@@ -69,7 +69,7 @@ class Restorer:
         """Restore aligned faces.
 
         Args:
-            crops: [N, S, S, 3] in [0, 1] on any device; resized where S is not ``input_size``.
+            crops: [N, S, S, 3] in [0, 1] on any device; resized where S is not ``input_size``. NaN reads as 0.
             host: where to run; told of progress after each chunk, asked for interrupts before each layer.
 
         Returns:
@@ -94,21 +94,19 @@ class Restorer:
         return torch.cat(restored)
 
     def _restore_chunk(self, crops: Tensor, device: torch.device) -> Tensor:
-        x = to_network(crops.to(device, torch.float32))
+        x = to_network(crops.to(device, torch.float32).nan_to_num().clamp(0, 1))
         if x.shape[-1] != self.input_size:
             side = (self.input_size, self.input_size)
             x = F.interpolate(x, side, mode="bicubic", antialias=True, align_corners=False)
         x = x.contiguous(memory_format=torch.channels_last)
-        with torch.autocast(device.type, self.dtype, enabled=self.dtype != torch.float32):
-            output = self.module(x)
-        if not torch.isfinite(output).all():
-            output = self.module(x)
-            if not torch.isfinite(output).all():
-                raise DegenerateOutputError(
-                    "The network gave NaN or infinity even in fp32: its weights are damaged. "
-                    "Get the checkpoint again."
-                )
-        return from_network(output)
+        for dtype in dict.fromkeys((self.dtype, torch.float32)):
+            with _precision(device, dtype):
+                output = self.module(x)
+            if torch.isfinite(output).all():
+                return from_network(output)
+        raise DegenerateOutputError(
+            "The network gave NaN or infinity even in fp32: its weights are damaged. Get the checkpoint again."
+        )
 
     def chunk(self, device: torch.device) -> int:
         """Faces that go through the network together: one on a CPU, where a batch gains nothing."""
@@ -119,6 +117,12 @@ class Restorer:
         """Memory that one face needs beside the weights: all features and the widest map 8 times, fp32."""
         maps = [width * resolution**2 for resolution, width in self.config.widths.items()]
         return 4 * (sum(maps) + 8 * max(maps))
+
+
+def _precision(device: torch.device, dtype: torch.dtype) -> contextlib.AbstractContextManager[None]:
+    if dtype == torch.float32:
+        return contextlib.nullcontext()  # Some backends (DirectML) know no autocast at all.
+    return torch.autocast(device.type, dtype)  # type: ignore[return-value]  # its __enter__ gives itself
 
 
 @contextlib.contextmanager

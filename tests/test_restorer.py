@@ -85,6 +85,14 @@ def test_never_gives_away_nan(restorer):
         restorer.restore(torch.rand(1, 64, 64, 3), CPU)
 
 
+def test_nan_in_a_picture_reads_as_black(restorer):
+    crops = torch.rand(1, 64, 64, 3)
+    crops[0, 3, 4] = 0
+    black = restorer.restore(crops, CPU)
+    crops[0, 3, 4] = float("nan")
+    assert torch.equal(restorer.restore(crops, CPU), black)
+
+
 def test_what_overflows_in_fp16_is_done_again_in_fp32(tiny_checkpoint):
     reference = Restorer(read_checkpoint(tiny_checkpoint))
     half = Restorer(read_checkpoint(tiny_checkpoint), "fp16")
