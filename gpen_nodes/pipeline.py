@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -100,8 +101,10 @@ def restore_image(
     restorer: Restorer,
     *,
     detector: str = "mtcnn",
+    detector_weights: str | Path | None = None,
     template: str = "gpen",
     min_score: float = 0.9,
+    quarter_turns: bool = False,
     min_face: float = 0,
     max_faces: int | None = None,
     order: str = "size",
@@ -113,7 +116,8 @@ def restore_image(
     Args:
         image: [B, H, W, C] or [H, W, C], C of 1, 3 or 4, in [0, 1].
         restorer: the network; see ``get_restorer``.
-        detector: see ``detect_faces``, as are ``min_score`` and ``order``.
+        detector: see ``detect_faces``, as are ``min_score``, ``quarter_turns`` and ``order``.
+        detector_weights: its file, where it is not in the usual place.
         template: where the network expects eyes, nose and mouth; see ``align_face``.
         min_face, max_faces: leave out small faces, and all beyond the first of each picture.
         strength: 0 leaves the picture as it is, 1 shows the restored face alone.
@@ -124,7 +128,15 @@ def restore_image(
     """
     host = host or LocalHost()
     batch = as_batch(image)
-    found = detect_faces(batch, detector=detector, min_score=min_score, order=order, device=host.device)
+    found = detect_faces(
+        batch,
+        detector=detector,
+        weights=detector_weights,
+        min_score=min_score,
+        quarter_turns=quarter_turns,
+        order=order,
+        device=host.device,
+    )
     reports = select_faces(found, min_face=min_face, max_faces=max_faces)
     aligned = []
     for report in reports:

@@ -69,7 +69,7 @@ class Restorer:
         """Restore aligned faces.
 
         Args:
-            crops: [N, S, S, 3] in [0, 1] on any device; resized where S is not ``input_size``. NaN reads as 0.
+            crops: [N, S, S, 3] in [0, 1] on any device; resized if S is not ``input_size``. NaN reads as 0.
             host: where to run; told of progress after each chunk, asked for interrupts before each layer.
 
         Returns:
@@ -105,7 +105,8 @@ class Restorer:
             if torch.isfinite(output).all():
                 return from_network(output)
         raise DegenerateOutputError(
-            "The network gave NaN or infinity even in fp32: its weights are damaged. Get the checkpoint again."
+            "The network gave NaN or infinity even in fp32: its weights are damaged. "
+            "Get the checkpoint again."
         )
 
     def chunk(self, device: torch.device) -> int:

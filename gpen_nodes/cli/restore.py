@@ -45,6 +45,8 @@ def add_parsers(commands: Any) -> None:
     p.add_argument("--size", type=int, metavar="PX", help="check that the model restores at this size")
     p.add_argument("--face_align", action="store_true", help="find, align, restore and paste back every face")
     p.add_argument("--detector", choices=DETECTORS, default="mtcnn")
+    p.add_argument("--detector_weights", metavar="FILE", help="its weights, if not in the usual place")
+    p.add_argument("--quarter_turns", action="store_true", help="also find faces on their side or head")
     p.add_argument(
         "--template", choices=sorted(TEMPLATES), default="gpen", help="alignment the model expects"
     )
@@ -163,8 +165,10 @@ def _restore_photo(
             picture.image,
             restorer,
             detector=args.detector,
+            detector_weights=args.detector_weights,
             template=args.template,
             min_score=args.min_score,
+            quarter_turns=args.quarter_turns,
             min_face=args.min_face,
             max_faces=args.max_faces,
             order=args.order,

@@ -152,6 +152,35 @@ def test_refusals(photo, restore, words, sentence, tmp_path, capsys, monkeypatch
     assert not Path("out").exists()
 
 
+def test_a_face_on_its_side_is_found_on_request(photo, restore, tmp_path):
+    report = tmp_path / "report.json"
+    with Image.open(photo) as file:
+        file.transpose(Image.Transpose.ROTATE_90).save(tmp_path / "turned.png")
+    words = ["-i", tmp_path / "turned.png", "-o", tmp_path / "o.png", "--face_align", "--report", report]
+    assert restore(*words) == 0
+    assert json.loads(report.read_text())["images"][0]["faces"] == []
+    assert restore(*words, "--quarter_turns") == 0
+    assert len(json.loads(report.read_text())["images"][0]["faces"]) == 1
+
+
+def test_another_detector_from_a_local_file(photo, restore, tmp_path, shared_data, capsys):
+    out = tmp_path / "o.png"
+    words = [
+        "-i",
+        photo,
+        "-o",
+        out,
+        "--face_align",
+        "--detector",
+        "retinaface_mobile0.25",
+        "--detector_weights",
+    ]
+    assert restore(*words, shared_data / "detectors" / "detection_mobilenet0.25_Final.pth") == 0
+    assert "1 face restored" in capsys.readouterr().err
+    assert restore(*words, tmp_path / "nowhere.pth") == 1
+    assert "MIT" in capsys.readouterr().err
+
+
 def test_an_input_is_replaced_when_asked(photo, restore):
     before = photo.read_bytes()
     assert restore("-i", photo, "-o", photo, "--face_align", "--overwrite") == 0
