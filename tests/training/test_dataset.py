@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -57,6 +58,12 @@ def test_every_face_once_per_epoch_in_another_order(faces):
     assert len({tuple(epoch) for epoch in epochs}) > 1
 
 
+def test_a_face_is_degraded_anew_each_time(faces):
+    data = pairs(faces, indices=[4])
+    degraded = [data[number][0] for number in range(8)]
+    assert len({tuple(x.flatten().tolist()) for x in degraded}) == 8
+
+
 def test_faces_are_mirrored_about_half_of_the_time(faces):
     data, mirrored = pairs(faces), 0
     for number in range(60):
@@ -86,12 +93,18 @@ def test_store_gives_what_was_written(tmp_path):
     assert sorted(path.name for path in (tmp_path / "new").iterdir()) == ["faces.json", "faces.npy"]
 
 
-def test_a_write_that_fails_leaves_the_old_store(tmp_path):
-    old = np.zeros((2, 8, 8, 3), np.uint8)
-    FaceStore.write(tmp_path, old, ["a", "b"])
-    with pytest.raises(TypeError):
-        FaceStore.write(tmp_path, np.ones((1, 8, 8, 3), np.uint8), [object()])  # JSON cannot hold it
-    assert len(FaceStore(tmp_path)) == 2
+def test_a_write_that_fails_leaves_the_old_store(tmp_path, monkeypatch):
+    FaceStore.write(tmp_path, np.zeros((2, 8, 8, 3), np.uint8), ["a", "b"])
+
+    def full(self, data, **_):
+        self.write_bytes(b"half")
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Path, "write_text", full)
+    with pytest.raises(OSError, match="No space"):
+        FaceStore.write(tmp_path, np.ones((1, 8, 8, 3), np.uint8), ["c"])
+    assert FaceStore(tmp_path).sources == ["a", "b"]
+    assert FaceStore(tmp_path)[0].max() == 0
     assert sorted(path.name for path in tmp_path.iterdir()) == ["faces.json", "faces.npy"]
 
 
