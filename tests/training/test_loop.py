@@ -143,7 +143,10 @@ def interrupt_at(monkeypatch):
 
             monkeypatch.setattr(stage_module.Stage, "_average_gradients", average)
 
-    return at
+    # What a shell starts in the background ignores Ctrl-C.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield at
+    signal.signal(signal.SIGINT, before)
 
 
 @pytest.mark.parametrize(("within_the_update", "done"), [(False, 2), (True, 3)])
