@@ -75,8 +75,8 @@ def _read_toml(path: str) -> dict[str, Any]:
     except ModuleNotFoundError:  # Python 3.10
         import tomli as tomllib  # pyright: ignore[reportMissingImports]  # there on 3.10 alone
     try:
-        return tomllib.loads(Path(path).read_text())
-    except (OSError, tomllib.TOMLDecodeError) as error:
+        return tomllib.loads(Path(path).read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:  # a TOMLDecodeError is a ValueError, and so is another encoding
         raise OptionError(f"{path} cannot be read as TOML: {error}.") from error
 
 
@@ -100,10 +100,15 @@ def _train(args: argparse.Namespace) -> int:
 
 def _grow(args: argparse.Namespace) -> int:
     from ..checkpoints import Checkpoint, read_checkpoint, write_checkpoint
+    from ..checkpoints.checkpoint import UNKNOWN
     from ..model import Gpen, grow
 
-    model = grow(Gpen.from_state_dict(read_checkpoint(args.input).state))
-    write_checkpoint(Checkpoint(model.state_dict(), model.config), args.output)
+    source = read_checkpoint(args.input)
+    model = grow(Gpen.from_state_dict(source.state))
+    # Duplicated weights are under the licence of their source; what else it says is about another size.
+    told = {"version": f"{source.version}, grown to {model.config.size} px", "license": source.licence}
+    known = {name: value for name, value in told.items() if not value.startswith(UNKNOWN)}
+    write_checkpoint(Checkpoint(model.state_dict(), model.config, known), args.output)
     print(f"{args.output}: {model.config}")
     return 0
 

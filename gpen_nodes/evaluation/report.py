@@ -11,6 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ..degradation import EVALUATION_RECIPE, degrade
+from ..errors import OptionError
 from ..faces.identity import FaceEmbedder
 from ..host import LocalHost
 from ..picture import write_picture
@@ -51,11 +52,17 @@ def evaluate(
 
     Returns:
         A Markdown table of means. Gradient energy is a share of the truth's.
+
+    Raises:
+        OptionError: no face is left to compare.
     """
+    count = len(faces) if limit is None else min(len(faces), limit)
+    if count < 1:
+        raise OptionError(f"Found {len(faces)} faces and a limit of {limit}; expected at least one face.")
     generator = torch.Generator().manual_seed(seed)
     columns: dict[str, list[Tensor]] = {}
     shown: list[Tensor] = []
-    for index in range(min(len(faces), limit or len(faces))):
+    for index in range(count):
         truth = faces[index].unsqueeze(0)
         degraded, _ = degrade(truth, EVALUATION_RECIPE, generator)
         restored = restorer.restore(degraded, LocalHost())
@@ -66,10 +73,8 @@ def evaluate(
             shown.append(torch.cat((degraded, restored, truth), dim=2)[0])
     if sheet is not None:
         write_picture(sheet, torch.cat(shown, dim=2).permute(1, 2, 0), overwrite=True)
-    return _table(
-        {name: torch.stack(values).mean().item() for name, values in columns.items()},
-        len(next(iter(columns.values()))),
-    )
+    means = {name: torch.stack(values).mean().item() for name, values in columns.items()}
+    return _table(means, count)
 
 
 def _chw(image: Tensor, size: int) -> Tensor:

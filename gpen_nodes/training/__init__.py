@@ -1,8 +1,23 @@
 """How models are made: aligned faces, losses, the loop."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
 from .config import TrainingConfig
 from .dataset import FaceStore
-from .loop import train
 from .prepare import prepare_faces
 
+if TYPE_CHECKING:
+    from .loop import train
+
 __all__ = ["FaceStore", "TrainingConfig", "prepare_faces", "train"]
+
+
+def __getattr__(name: str) -> Any:
+    # The loop needs Lightning Fabric; faces are prepared, and models evaluated, without it.
+    if name == "train":
+        from .loop import train
+
+        return train
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from ..degradation import DegradationRecipe
 from ..errors import OptionError
 
 __all__ = ["TrainingConfig"]
 
-Precision = Literal["32-true", "bf16-mixed", "16-mixed"]
+Precision = Literal["32-true", "bf16-mixed"]
 
 
 @dataclass(frozen=True)
@@ -32,14 +32,14 @@ class TrainingConfig:
         discriminator_size: side of what the discriminator sees; smaller than ``size`` means random windows.
         recipe: how the faces are degraded, in pixels of the stored faces.
         seed: of weights, order and degradation.
-        precision: ``32-true``, ``bf16-mixed`` or ``16-mixed``, as Lightning Fabric calls them.
+        precision: ``32-true`` or ``bf16-mixed``, as Lightning Fabric calls them.
         compile: run the networks through ``torch.compile``.
         sample_every, save_every: steps between sample sheets and between resumable states.
     """
 
     size: int = 256
     narrow: float = 0.25
-    multiplier: float = 1
+    multiplier: float = 1.0
     style_dim: int = 256
     mapping_depth: int = 4
     steps: int = 10_000
@@ -60,7 +60,13 @@ class TrainingConfig:
     save_every: int = 500
 
     def __post_init__(self) -> None:
-        if self.discriminator_size > self.size:
+        for option in dataclasses.fields(self):
+            _check(option.name, getattr(self, option.name), option.default)
+        if self.precision not in get_args(Precision):
+            raise OptionError(
+                f"precision is {self.precision!r}; expected one of {', '.join(get_args(Precision))}."
+            )
+        if self.adversarial and self.discriminator_size > self.size:
             raise OptionError(
                 f"discriminator_size {self.discriminator_size} is larger than the faces' size {self.size}; "
                 "expected at most that."
@@ -71,17 +77,38 @@ class TrainingConfig:
         """Build a config from plain values, such as those of a TOML or JSON file; ``recipe`` is a table.
 
         Raises:
-            OptionError: names the values that are unknown.
+            OptionError: names the values that are unknown, of the wrong kind, or out of range.
         """
         values = dict(values)
-        names = {f.name for f in dataclasses.fields(cls)}
-        if unknown := sorted(set(values) - names):
-            raise OptionError(
-                f"Unknown training options: {', '.join(unknown)}. Known: {', '.join(sorted(names))}."
-            )
+        _check_names("training options", values, cls)
         if "recipe" in values:
-            recipe: dict[str, Any] = {
-                k: tuple(v) if isinstance(v, list) else v for k, v in values["recipe"].items()
-            }
-            values["recipe"] = DegradationRecipe(**recipe)
+            recipe = values["recipe"]
+            if not isinstance(recipe, dict):
+                raise OptionError(f"recipe is {recipe!r}; expected a table of ranges.")
+            _check_names("options of the recipe", recipe, DegradationRecipe)
+            ranges: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in recipe.items()}
+            values["recipe"] = DegradationRecipe(**ranges)
         return cls(**values)
+
+
+def _check_names(what: str, values: dict[str, Any], cls: type) -> None:
+    names = {f.name for f in dataclasses.fields(cls)}
+    if unknown := sorted(set(values) - names):
+        raise OptionError(f"Unknown {what}: {', '.join(unknown)}. Known: {', '.join(sorted(names))}.")
+
+
+def _check(name: str, value: Any, default: Any) -> None:
+    """Whole numbers count something, so they are at least 1; the others are weights, rates and widths."""
+    is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
+    if isinstance(default, bool):
+        valid, expected = isinstance(value, bool), "true or false"
+    elif isinstance(default, int):
+        lowest = 0 if name == "seed" else 1
+        valid = is_number and isinstance(value, int) and value >= lowest
+        expected = f"a whole number from {lowest}"
+    elif isinstance(default, float):
+        valid, expected = is_number and value >= 0, "a number from 0"
+    else:
+        return
+    if not valid:
+        raise OptionError(f"{name} is {value!r}; expected {expected}.")

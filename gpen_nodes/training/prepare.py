@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import numpy as np
 from tqdm import tqdm
 
 from ..errors import FaceError, ImageError
-from ..faces import Face, align_face, detect_faces
+from ..faces import align_face, detect_faces
 from ..images import to_uint8
 from ..picture import read_picture
+from .dataset import FaceStore
 
 __all__ = ["prepare_faces"]
 
@@ -42,23 +42,22 @@ def prepare_faces(
     crops, sources, failed = [], [], []
     for path in tqdm(paths, desc="photos", unit="", disable=None):
         try:
-            image = read_picture(path).image
+            found = _aligned_faces(path, size, template, min_face)
         except ImageError as error:
             failed.append(str(error))
             continue
-        faces = detect_faces(image, min_face=min_face)
-        crops += [_pixels(align_face(image, face, size, template=template)) for face in faces]
-        sources += [str(path.relative_to(photos))] * len(faces)
-        if not faces:
+        crops += found
+        sources += [str(path.relative_to(photos))] * len(found)
+        if not found:
             failed.append(f"{path}: no face of {min_face:g} px or more.")
     if not crops:
         raise FaceError(f"No face of {min_face:g} px or more in the {len(paths)} photos of {photos}.")
-    Path(folder).mkdir(parents=True, exist_ok=True)
-    np.save(Path(folder) / "faces.npy", np.stack(crops))
-    (Path(folder) / "faces.json").write_text(json.dumps(sources))
+    FaceStore.write(folder, np.stack(crops), sources)
     return len(crops), failed
 
 
-def _pixels(face: Face) -> np.ndarray:
-    assert face.crop is not None  # align_face has set it
-    return to_uint8(face.crop)
+def _aligned_faces(path: Path, size: int, template: str, min_face: float) -> list[np.ndarray]:
+    """Pixels of each face of a photo, uint8 [size, size, 3]."""
+    image = read_picture(path).image
+    faces = [align_face(image, face, size, template) for face in detect_faces(image, min_face=min_face)]
+    return [to_uint8(face.crop) for face in faces if face.crop is not None]

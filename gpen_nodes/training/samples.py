@@ -10,6 +10,7 @@ from PIL import Image
 from torch import Tensor
 
 from ..degradation import EVALUATION_RECIPE, degrade
+from ..errors import ImageError
 from ..evaluation.metrics import gradient_energy, psnr
 from ..images import from_network, to_network, to_uint8
 from ..model import Gpen
@@ -22,16 +23,24 @@ SHOWN = 6
 
 
 class Samples:
-    """Every 64th source and all its faces, degraded once by the evaluation recipe.
+    """Every 64th face, at most 32, degraded once by the evaluation recipe.
 
     Attributes:
-        others: the faces left to train on.
+        others: the faces left to train on: those of all photos that none of the kept ones is from.
+
+    Raises:
+        ImageError: there are none.
     """
 
     def __init__(self, store: FaceStore, config: TrainingConfig) -> None:
         kept = [i for i in range(len(store)) if i % 64 == 0][:32]
         sources = {store.sources[i] for i in kept}
         self.others = [i for i in range(len(store)) if store.sources[i] not in sources]
+        if not self.others:
+            raise ImageError(
+                f"Found {len(store)} faces, all of photos that are kept out of training to be looked at; "
+                "expected faces of more photos."
+            )
         truth = torch.stack([store[i] for i in kept])
         degraded, _ = degrade(truth, EVALUATION_RECIPE, torch.Generator().manual_seed(0))
         self.truth, self.degraded = (_resized(to_network(x), config.size) for x in (truth, degraded))

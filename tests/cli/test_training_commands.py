@@ -1,0 +1,202 @@
+"""From photos to a model and its figures, as a user does it."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from PIL import Image, ImageOps
+
+from gpen_nodes import to_uint8
+from gpen_nodes.checkpoints import Checkpoint, read_checkpoint, write_checkpoint
+from gpen_nodes.cli import main
+from gpen_nodes.model import Gpen, GpenConfig
+from gpen_nodes.training import FaceStore
+
+ROOT = Path(__file__).resolve().parents[2]
+STAGE = """
+size = 64
+narrow = 0.125
+style_dim = 32
+mapping_depth = 2
+steps = 2
+batch = 2
+[recipe]
+scale = [2, 4]
+"""
+
+
+def call(*words: object) -> int:
+    return main([str(word) for word in words])
+
+
+@pytest.fixture(scope="module")
+def photos(astronaut, tmp_path_factory) -> Path:
+    """The portrait three ways, so that one can be kept out of training, and a photo of nobody."""
+    folder = tmp_path_factory.mktemp("photos")
+    portrait = Image.fromarray(to_uint8(astronaut))
+    portrait.save(folder / "a.png")
+    ImageOps.mirror(portrait).save(folder / "b.png")
+    portrait.convert("L").save(folder / "c.png")
+    Image.new("RGB", (200, 200), "gray").save(folder / "nobody.png")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def faces(photos, tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("faces")
+    assert call("prepare", photos, folder, "--size", 64) == 0
+    return folder
+
+
+@pytest.fixture
+def stage(tmp_path) -> Path:
+    path = tmp_path / "stage.toml"
+    path.write_text(STAGE, encoding="utf-8")
+    return path
+
+
+def test_prepare_finds_the_faces_and_says_which_photos_have_none(photos, tmp_path, capsys):
+    assert call("prepare", photos, tmp_path / "faces", "--size", 64) == 0
+    said = capsys.readouterr()
+    assert said.out == f"3 faces in {tmp_path / 'faces'}, 1 photos without.\n"
+    assert "nobody.png: no face of 64 px or more." in said.err
+    store = FaceStore(tmp_path / "faces")
+    assert store.sources == ["a.png", "b.png", "c.png"]
+    assert store[0].shape == (64, 64, 3)
+
+
+def test_the_whole_way(faces, stage, tmp_path, capsys):
+    """Train, go on, grow, train at the larger size, evaluate."""
+    run, grown = tmp_path / "run", tmp_path / "grown.safetensors"
+    assert call("train", stage, faces, run) == 0
+    assert capsys.readouterr().out == f"{run}/model.safetensors\n"
+    model = read_checkpoint(run / "model.safetensors")
+    assert model.config == GpenConfig(64, 64, 0.125, 1, style_dim=32, mapping_depth=2)
+    assert json.loads((run / "config.json").read_text())["recipe"]["scale"] == [2, 4]
+
+    assert call("grow", run / "model.safetensors", grown) == 0
+    assert str(grown) in capsys.readouterr().out
+    assert read_checkpoint(grown).config.size == 128
+
+    stage.write_text(STAGE.replace("size = 64", "size = 128").replace("steps = 2", "steps = 1"))
+    assert call("train", stage, faces, tmp_path / "run128", "--start", run / "model.safetensors") == 0
+    assert read_checkpoint(tmp_path / "run128" / "model.safetensors").config.size == 128
+
+    capsys.readouterr()
+    sheet = tmp_path / "sheet.png"
+    words = ["evaluate", faces, "--model_path", grown, "--limit", 2, "--sheet", sheet]
+    assert call(*words) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0] == "| 2 faces | degraded | restored |"
+    assert [line.split("|")[1].strip() for line in lines[2:]] == ["PSNR (dB)", "gradient energy"]
+    with Image.open(sheet) as picture:
+        assert picture.size == (2 * 128, 3 * 128)
+
+
+def test_only_train_needs_lightning_fabric(photos, stage, tiny_checkpoint, tmp_path):
+    """As it is installed without the extra ``train``, in a process of its own."""
+    script = "import sys; sys.modules['lightning_fabric'] = None; from gpen_nodes.cli import main;"
+    script += "sys.exit(main(sys.argv[1:]))"
+
+    def run(*words: object) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "-c", script, *map(str, words)]
+        return subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+
+    made = run("prepare", photos, tmp_path / "faces", "--size", 64)
+    assert made.returncode == 0, made.stderr
+    figures = run("evaluate", tmp_path / "faces", "--model_path", tiny_checkpoint, "--limit", 1)
+    assert figures.returncode == 0, figures.stderr
+    refused = run("train", stage, tmp_path / "faces", tmp_path / "run")
+    assert refused.returncode == 1
+    assert "Training needs lightning_fabric: pip install 'gpen-nodes[train]'." in refused.stderr
+
+
+def test_identity_takes_mobilefacenet(faces, stage, tiny_checkpoint, shared_data, tmp_path, capsys):
+    embedder = shared_data / "detectors" / "MobileFaceNet.onnx"
+    stage.write_text(f"identity = 0.1\n{STAGE}".replace("steps = 2", "steps = 1"))
+    assert call("train", stage, faces, tmp_path / "run") == 1
+    assert "needs MobileFaceNet's weights" in capsys.readouterr().err
+    assert call("train", stage, faces, tmp_path / "run", "--embedder", embedder) == 0
+    step = (tmp_path / "run" / "losses.csv").read_text().splitlines()[1].split(",")
+    assert 0 < float(step[3]) < 0.2  # a cosine's distance, times 0.1
+    assert call("evaluate", faces, "--model_path", tiny_checkpoint, "--embedder", embedder) == 0
+    assert "| identity cosine |" in capsys.readouterr().out
+
+
+def test_grow_keeps_version_and_licence(tmp_path):
+    model = Gpen(GpenConfig(64, 64, 0.125, 1, style_dim=32, mapping_depth=2))
+    told = {"version": "GPEN-BFR-64", "steps": 7}
+    write_checkpoint(Checkpoint(model.state_dict(), model.config, told), tmp_path / "in.safetensors")
+    assert call("grow", tmp_path / "in.safetensors", tmp_path / "out.safetensors") == 0
+    grown = read_checkpoint(tmp_path / "out.safetensors")
+    assert grown.version == "GPEN-BFR-64, grown to 128 px"
+    assert "non-commercial" in grown.licence
+    assert "steps" not in grown.args
+    write_checkpoint(Checkpoint(model.state_dict(), model.config), tmp_path / "in.safetensors")
+    assert call("grow", tmp_path / "in.safetensors", tmp_path / "out.safetensors") == 0
+    assert read_checkpoint(tmp_path / "out.safetensors").version == "unknown"
+
+
+def test_train_refuses_what_it_cannot_read(faces, stage, tiny_checkpoint, tmp_path, capsys):
+    def refusal(*words: object) -> str:
+        assert call("train", *words) == 1
+        assert not (tmp_path / "run").exists()
+        said = capsys.readouterr().err.strip()
+        assert said.startswith("gpen-nodes: ")
+        return said
+
+    run = tmp_path / "run"
+    assert "nowhere.toml cannot be read as TOML: " in refusal(tmp_path / "nowhere.toml", faces, run)
+    assert "No aligned faces in" in refusal(stage, tmp_path / "empty", run)
+    assert "nowhere.pth" in refusal(stage, faces, run, "--start", tmp_path / "nowhere.pth")
+    stage.write_text("steps = [")
+    assert "stage.toml cannot be read as TOML: " in refusal(stage, faces, run)
+    stage.write_bytes("# Größe\nsteps = 2".encode("latin-1"))
+    assert "stage.toml cannot be read as TOML: " in refusal(stage, faces, run)
+    stage.write_text(STAGE + "scales = [2, 4]")
+    assert "Unknown options of the recipe: scales. Known: " in refusal(stage, faces, run)
+    stage.write_text("step = 3\n" + STAGE)
+    assert "Unknown training options: step. Known: " in refusal(stage, faces, run)
+    stage.write_text(STAGE.replace("size = 64", "size = 256"))
+    found = refusal(stage, faces, run, "--start", tiny_checkpoint)
+    assert "The start model has 64 px in and 64 px out, and the run 256 px" in found
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (["prepare", "{empty}", "{out}"], "{empty} holds no photo; looked for"),
+        (["prepare", "{photos}", "{out}", "--min_face", "400"], "No face of 400 px or more in the 4 photos"),
+        (["prepare", "{photos}", "{out}", "--template", "nose"], "nose"),
+        (["grow", "{empty}/none.pth", "{out}"], "none.pth"),
+        (
+            ["evaluate", "{empty}", "--model_path", "{tiny}"],
+            "No aligned faces in {empty}: expected faces.npy",
+        ),
+        (["evaluate", "{faces}", "--model_path", "{empty}/none.pth"], "No checkpoint at"),
+        (["evaluate", "{faces}", "--model_path", "{tiny}", "--limit", "0"], "a limit of 0; expected"),
+        (["evaluate", "{faces}", "--model_path", "{tiny}", "--embedder", "{empty}/none.onnx"], "none.onnx"),
+    ],
+)
+def test_refusals(words, sentence, photos, faces, tiny_checkpoint, tmp_path, capsys):
+    (tmp_path / "empty").mkdir()
+    places = {"empty": tmp_path / "empty", "out": tmp_path / "out", "photos": photos, "faces": faces}
+    places["tiny"] = tiny_checkpoint
+    assert call(*(word.format(**places) for word in words)) == 1
+    said = capsys.readouterr()
+    assert said.out == ""
+    assert sentence.format(**places) in said.err
+    assert said.err.splitlines()[-1].startswith("gpen-nodes: ")
+    assert not (tmp_path / "out").exists()
+
+
+def test_grow_refuses_a_model_that_is_too_narrow(tmp_path, capsys):
+    model = Gpen(GpenConfig(64, 64, 1 / 32, 1, style_dim=32, mapping_depth=2))
+    write_checkpoint(Checkpoint(model.state_dict(), model.config), tmp_path / "in.pth")
+    assert call("grow", tmp_path / "in.pth", tmp_path / "out.pth") == 1
+    assert "too narrow to grow" in capsys.readouterr().err
+    assert not (tmp_path / "out.pth").exists()

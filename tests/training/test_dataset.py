@@ -1,0 +1,126 @@
+"""What each sample number gives, and what a store refuses to be."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from gpen_nodes.degradation import DegradationRecipe
+from gpen_nodes.errors import ImageError
+from gpen_nodes.training import FaceStore
+from gpen_nodes.training.dataset import TrainingPairs
+
+
+def pairs(faces, size=64, seed=0, indices=(1, 2, 3, 5, 8)) -> TrainingPairs:
+    return TrainingPairs(FaceStore(faces), size, DegradationRecipe(), seed=seed, indices=list(indices))
+
+
+def which(pairs: TrainingPairs, number: int) -> int:
+    """The index in the store of a sample's face."""
+    truth = pairs[number][1]
+    for index in range(len(pairs.store)):
+        face = pairs.store[index].permute(2, 0, 1) * 2 - 1
+        if any(torch.allclose(truth, t, atol=1e-6) for t in (face, face.flip(2))):
+            return index
+    raise AssertionError("no face of the store")
+
+
+def same(a: tuple[Tensor, Tensor], b: tuple[Tensor, Tensor]) -> bool:
+    return all(torch.equal(x, y) for x, y in zip(a, b, strict=True))
+
+
+def test_sample_depends_on_number_and_seed_alone(faces):
+    one, other = pairs(faces), pairs(faces)
+    forwards = [one[n] for n in range(8)]
+    torch.manual_seed(7)
+    backwards = [other[n] for n in reversed(range(8))][::-1]
+    assert all(map(same, forwards, backwards))
+    assert not any(same(forwards[0], sample) for sample in forwards[1:])
+    reseeded = pairs(faces, seed=1)
+    assert not any(same(forwards[n], reseeded[n]) for n in range(8))
+
+
+def test_global_random_state_is_left_alone(faces):
+    before = torch.get_rng_state()
+    pairs(faces)[3]
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_every_face_once_per_epoch_in_another_order(faces):
+    data = pairs(faces)
+    epochs = [[which(data, 5 * epoch + place) for place in range(5)] for epoch in range(4)]
+    assert all(sorted(epoch) == [1, 2, 3, 5, 8] for epoch in epochs)
+    assert len({tuple(epoch) for epoch in epochs}) > 1
+
+
+def test_a_face_is_degraded_anew_each_time(faces):
+    data = pairs(faces, indices=[4])
+    degraded = [data[number][0] for number in range(8)]
+    assert len({tuple(x.flatten().tolist()) for x in degraded}) == 8
+
+
+def test_faces_are_mirrored_about_half_of_the_time(faces):
+    data, mirrored = pairs(faces), 0
+    for number in range(60):
+        truth = data[number][1]
+        face = data.store[which(data, number)].permute(2, 0, 1) * 2 - 1
+        mirrored += not torch.allclose(truth, face, atol=1e-6)
+    assert 15 < mirrored < 45
+
+
+@pytest.mark.parametrize("size", [64, 32, 128])
+def test_pair_has_the_runs_size_the_networks_range_and_two_pictures(faces, size):
+    degraded, truth = pairs(faces, size)[0]
+    assert degraded.shape == truth.shape == (3, size, size)
+    assert degraded.dtype == truth.dtype == torch.float32
+    for picture in (degraded, truth):
+        assert -1 <= picture.min() < 0 < picture.max() <= 1
+    assert (degraded - truth).abs().mean() > 0.02
+
+
+def test_store_gives_what_was_written(tmp_path):
+    pixels = np.random.default_rng(0).integers(0, 256, (3, 16, 16, 3), dtype=np.uint8)
+    FaceStore.write(tmp_path / "new", pixels, ["a.jpg", "a.jpg", "b/ä.jpg"])
+    store = FaceStore(tmp_path / "new")
+    assert len(store) == 3
+    assert store.sources == ["a.jpg", "a.jpg", "b/ä.jpg"]
+    assert torch.equal(store[1], torch.from_numpy(pixels[1]) / 255)
+    assert sorted(path.name for path in (tmp_path / "new").iterdir()) == ["faces.json", "faces.npy"]
+
+
+def test_a_write_that_fails_leaves_the_old_store(tmp_path, monkeypatch):
+    FaceStore.write(tmp_path, np.zeros((2, 8, 8, 3), np.uint8), ["a", "b"])
+
+    def full(self, data, **_):
+        self.write_bytes(b"half")
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Path, "write_text", full)
+    with pytest.raises(OSError, match="No space"):
+        FaceStore.write(tmp_path, np.ones((1, 8, 8, 3), np.uint8), ["c"])
+    assert FaceStore(tmp_path).sources == ["a", "b"]
+    assert FaceStore(tmp_path)[0].max() == 0
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["faces.json", "faces.npy"]
+
+
+def test_what_is_no_store_is_refused(tmp_path):
+    with pytest.raises(ImageError, match=r"No aligned faces in .* gpen-nodes prepare"):
+        FaceStore(tmp_path)
+    FaceStore.write(tmp_path, np.zeros((2, 8, 8, 3), np.uint8), ["a", "b"])
+    (tmp_path / "faces.json").write_text(json.dumps(["a"]))
+    with pytest.raises(ImageError, match="2 faces and 1 sources"):
+        FaceStore(tmp_path)
+    (tmp_path / "faces.json").unlink()
+    with pytest.raises(ImageError, match="cannot be read"):
+        FaceStore(tmp_path)
+    FaceStore.write(tmp_path, np.zeros((2, 8, 9, 3), np.uint8), ["a", "b"])
+    with pytest.raises(ImageError, match=r"shape \(2, 8, 9, 3\)"):
+        FaceStore(tmp_path)
+    (tmp_path / "faces.npy").write_bytes(b"\x93NUMPY")
+    with pytest.raises(ImageError, match="cannot be read"):
+        FaceStore(tmp_path)

@@ -1,0 +1,295 @@
+"""The real loop, small: a few made-up faces, four steps."""
+
+from __future__ import annotations
+
+import csv
+import dataclasses
+import json
+import os
+import signal
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+from PIL import Image
+from torch import Tensor, nn
+
+from gpen_nodes.checkpoints import read_checkpoint
+from gpen_nodes.errors import ImageError, OptionError
+from gpen_nodes.model import Gpen, GpenConfig
+from gpen_nodes.training import FaceStore, TrainingConfig, train
+from gpen_nodes.training import stage as stage_module
+
+CONFIG = TrainingConfig(
+    size=64,
+    narrow=0.0625,
+    style_dim=32,
+    mapping_depth=2,
+    steps=4,
+    batch=2,
+    ema_decay=0.5,
+    identity=0.1,
+    adversarial=0.1,
+    r1_every=2,
+    discriminator_size=32,
+    sample_every=2,
+    save_every=2,
+)
+PLAIN = dataclasses.replace(CONFIG, identity=0, adversarial=0)
+
+
+class ColourEmbedder(nn.Module):
+    """Stands in for MobileFaceNet."""
+
+    def embed(self, crops: Tensor) -> Tensor:
+        return F.normalize(crops.mean(dim=(2, 3)))
+
+
+def run(config: TrainingConfig, faces: Path, folder: Path, **more) -> Gpen:
+    embedder = ColourEmbedder() if config.identity else None
+    return train(config, faces, folder, embedder=embedder, workers=0, **more)
+
+
+def state_of(folder: Path) -> dict:
+    return torch.load(folder / "state.pt", weights_only=True)
+
+
+def assert_equal(a, b, name="") -> None:
+    """Nested containers of tensors and plain values are the same, to the last bit."""
+    assert type(a) is type(b), name
+    if isinstance(a, dict):
+        assert a.keys() == b.keys(), name
+        for key in a:
+            assert_equal(a[key], b[key], f"{name}.{key}")
+    elif isinstance(a, list | tuple):
+        for k, (x, y) in enumerate(zip(a, b, strict=True)):
+            assert_equal(x, y, f"{name}.{k}")
+    elif isinstance(a, Tensor):
+        assert torch.equal(a, b), name
+    else:
+        assert a == b, name
+
+
+@pytest.fixture(scope="session")
+def whole(faces, tmp_path_factory) -> Path:
+    """The folder of a run of four steps that nobody stopped."""
+    folder = tmp_path_factory.mktemp("whole") / "run"
+    run(CONFIG, faces, folder)
+    return folder
+
+
+def test_the_files_of_a_run(whole):
+    assert {path.name for path in whole.iterdir()} == {
+        *("config.json", "losses.csv", "state.pt", "model.safetensors"),
+        *("samples-000002.png", "samples-000004.png"),
+    }
+    assert TrainingConfig.from_dict(json.loads((whole / "config.json").read_text())) == CONFIG
+    with Image.open(whole / "samples-000004.png") as sheet:
+        assert sheet.size == (64, 3 * 64)  # One of nine faces is kept out of training.
+
+
+def test_every_term_is_logged(whole):
+    with (whole / "losses.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert [row["step"] for row in rows] == ["2", "4"]
+    for row in rows:
+        assert all(np.isfinite(float(value)) for value in row.values()), row
+        assert float(row["pixel"]) > 0.05
+        assert float(row["r1"]) > 0
+
+
+def test_the_model_that_is_written(whole):
+    checkpoint = read_checkpoint(whole / "model.safetensors")
+    assert checkpoint.config == GpenConfig(64, 64, 0.0625, 1, style_dim=32, mapping_depth=2)
+    state = state_of(whole)
+    assert_equal(checkpoint.state, dict(state["ema"]))
+    assert not torch.equal(checkpoint.state["generator.input.input"], state["model"]["generator.input.input"])
+    # How it was trained, but nothing that the network's own config says.
+    assert checkpoint.args["steps"] == 4
+    assert checkpoint.args["recipe"]["scale"] == [2, 16]
+    assert not checkpoint.args.keys() & dataclasses.asdict(checkpoint.config).keys()
+    assert (checkpoint.version, checkpoint.licence) == ("unknown", "unknown")
+
+
+@pytest.fixture
+def interrupt_at(monkeypatch):
+    """Break off a run in the middle of a step: after both backward passes, or within an optimiser's step."""
+
+    def at(step: int, *, within_the_update: bool = False) -> None:
+        seen = {"steps": 0}
+
+        def count() -> bool:
+            seen["steps"] += 1
+            return seen["steps"] == step
+
+        if within_the_update:
+            real_adam = stage_module.Adam.step
+
+            def adam(self, *arguments, **more):
+                if len(self.param_groups[0]["params"]) > 40 and count():  # the larger network's
+                    os.kill(os.getpid(), signal.SIGINT)
+                return real_adam(self, *arguments, **more)
+
+            monkeypatch.setattr(stage_module.Adam, "step", adam)
+        else:
+            real_average = stage_module.Stage._average_gradients
+
+            def average(self, network):
+                real_average(self, network)
+                if count():
+                    raise KeyboardInterrupt
+
+            monkeypatch.setattr(stage_module.Stage, "_average_gradients", average)
+
+    # What a shell starts in the background ignores Ctrl-C.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield at
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.parametrize(("within_the_update", "done"), [(False, 2), (True, 3)])
+def test_interrupted_and_resumed_is_the_same_to_the_last_bit(
+    whole, faces, tmp_path, monkeypatch, interrupt_at, within_the_update, done
+):
+    folder = tmp_path / "run"
+    interrupt_at(3, within_the_update=within_the_update)
+    with pytest.raises(KeyboardInterrupt):
+        run(CONFIG, faces, folder)
+    assert state_of(folder)["step"] == done
+    assert not (folder / "model.safetensors").exists()
+    monkeypatch.undo()
+    run(CONFIG, faces, folder)
+    assert_equal(state_of(folder), state_of(whole))
+    rows = (folder / "losses.csv").read_text().splitlines()
+    assert [row.split(",")[0] for row in rows] == ["step", "2", "4"]
+
+
+def test_a_shorter_run_made_longer_is_the_same_to_the_last_bit(whole, faces, tmp_path):
+    run(dataclasses.replace(CONFIG, steps=2), faces, tmp_path)
+    assert state_of(tmp_path)["step"] == 2
+    run(CONFIG, faces, tmp_path)
+    assert_equal(state_of(tmp_path), state_of(whole))
+    run(CONFIG, faces, tmp_path)  # nothing is left to do
+    assert_equal(state_of(tmp_path), state_of(whole))
+    models = [read_checkpoint(folder / "model.safetensors").state for folder in (tmp_path, whole)]
+    assert_equal(*models)
+
+
+def test_an_error_in_the_middle_keeps_the_completed_steps(faces, tmp_path, monkeypatch):
+    calls = []
+
+    def failing(self, *arguments):
+        calls.append(1)
+        if len(calls) == 2:
+            raise RuntimeError("out of memory")
+        return real(self, *arguments)
+
+    real = stage_module.GeneratorObjective.forward
+    monkeypatch.setattr(stage_module.GeneratorObjective, "forward", failing)
+    with pytest.raises(RuntimeError, match="out of memory"):
+        run(PLAIN, faces, tmp_path)
+    assert state_of(tmp_path)["step"] == 1
+
+
+def test_a_state_that_cannot_be_written_leaves_the_old_one(faces, tmp_path, monkeypatch):
+    run(dataclasses.replace(PLAIN, steps=1), faces, tmp_path)
+    before = (tmp_path / "state.pt").read_bytes()
+
+    def full(self, data):
+        Path.open(self, "wb").write(b"half")
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Path, "write_bytes", full)
+    with pytest.raises(OSError, match="No space"):
+        run(PLAIN, faces, tmp_path)
+    assert (tmp_path / "state.pt").read_bytes() == before
+    assert not list(tmp_path.glob(".gpen*"))
+
+
+def test_without_adversarial_loss_there_is_no_discriminator(faces, tmp_path):
+    run(dataclasses.replace(PLAIN, steps=2), faces, tmp_path)
+    assert set(state_of(tmp_path)) == {"model", "ema", "optimizer", "step"}
+    with (tmp_path / "losses.csv").open() as file:
+        (row,) = csv.DictReader(file)
+    assert row["adversarial"] == row["discriminator"] == row["r1"] == row["identity"] == ""
+
+
+def test_a_run_may_go_on_with_a_discriminator_and_another_pace(faces, tmp_path):
+    run(dataclasses.replace(PLAIN, steps=1), faces, tmp_path)
+    run(dataclasses.replace(CONFIG, steps=2, learning_rate=1e-4), faces, tmp_path)
+    state = state_of(tmp_path)
+    assert state["step"] == 2
+    for name in ("optimizer", "judge_optimizer"):
+        group = state[name]["param_groups"][0]
+        assert (group["lr"], group["betas"]) == (1e-4, (0.0, 0.99))
+
+
+def test_the_same_seed_gives_the_same_model_and_another_one_another(whole, faces, tmp_path):
+    again = run(dataclasses.replace(CONFIG, seed=0), faces, tmp_path / "same")
+    other = run(dataclasses.replace(CONFIG, seed=1), faces, tmp_path / "other")
+    assert_equal(dict(again.state_dict()), dict(state_of(whole)["ema"]))
+    assert not torch.equal(other.generator.input.input, again.generator.input.input)
+
+
+def test_growing(faces, tmp_path):
+    config = dataclasses.replace(PLAIN, narrow=0.125)
+    with torch.random.fork_rng():
+        small = Gpen(GpenConfig(64, 64, 0.125, 1, style_dim=32, mapping_depth=2))
+    before = {name: tensor.clone() for name, tensor in small.state_dict().items()}
+    with pytest.raises(OptionError, match="64 px in and 64 px out, and the run 256 px; expected"):
+        run(dataclasses.replace(config, size=256), faces, tmp_path, start=small)
+    assert not list(tmp_path.iterdir())
+    grown = run(dataclasses.replace(config, size=128, steps=1), faces, tmp_path / "128", start=small)
+    assert (grown.config.size, grown.config.style_dim) == (128, 32)
+    assert read_checkpoint(tmp_path / "128" / "model.safetensors").config.size == 128
+    same = run(dataclasses.replace(config, steps=1), faces, tmp_path / "64", start=small)
+    assert same.config == small.config
+    assert_equal(dict(small.state_dict()), before)
+
+
+def test_a_start_model_that_enlarges_is_refused(faces, tmp_path):
+    start = Gpen(GpenConfig(128, 64, 0.125, 1, style_dim=32, mapping_depth=2))
+    with pytest.raises(OptionError, match="64 px in and 128 px out"):
+        run(dataclasses.replace(PLAIN, size=128), faces, tmp_path, start=start)
+
+
+def test_learning_lowers_the_loss(faces, tmp_path):
+    config = dataclasses.replace(PLAIN, narrow=0.125, steps=24, batch=4, sample_every=4, save_every=100)
+    run(config, faces, tmp_path)
+    with (tmp_path / "losses.csv").open() as file:
+        losses = [float(row["pixel"]) for row in csv.DictReader(file)]
+    assert losses[-1] < 0.8 * losses[0]
+
+
+def test_the_global_random_state_is_untouched(faces, tmp_path):
+    before, handler = torch.get_rng_state(), signal.getsignal(signal.SIGINT)
+    run(dataclasses.replace(CONFIG, steps=1), faces, tmp_path)
+    assert torch.equal(torch.get_rng_state(), before)
+    assert signal.getsignal(signal.SIGINT) is handler
+
+
+def test_refusals_leave_the_folder_alone(faces, tmp_path):
+    folder = tmp_path / "run"
+    with pytest.raises(OptionError, match="MobileFaceNet's weights"):
+        train(CONFIG, faces, folder)
+    with pytest.raises(ImageError, match="No aligned faces"):
+        run(CONFIG, tmp_path / "nowhere", folder)
+    FaceStore.write(tmp_path / "one", np.zeros((2, 64, 64, 3), np.uint8), ["a.jpg", "a.jpg"])
+    with pytest.raises(ImageError, match="Found 2 faces, all of photos that are kept out"):
+        run(CONFIG, tmp_path / "one", folder)
+    assert not folder.exists()
+
+
+@pytest.mark.parametrize("damage", ["another network", "cut short", "empty", "no state"])
+def test_a_state_that_does_not_fit_is_refused(faces, whole, tmp_path, damage):
+    path, data = tmp_path / "state.pt", (whole / "state.pt").read_bytes()
+    config = dataclasses.replace(CONFIG, narrow=0.125) if damage == "another network" else CONFIG
+    if damage == "no state":
+        torch.save({"weights": torch.zeros(3)}, path)
+    else:
+        path.write_bytes({"another network": data, "cut short": data[:1000], "empty": b""}[damage])
+    with pytest.raises(OptionError, match=r"state\.pt is damaged or of another network"):
+        run(config, faces, tmp_path)
+    assert [file.name for file in tmp_path.iterdir()] == ["state.pt"]
