@@ -6,6 +6,7 @@ import csv
 import dataclasses
 import json
 import os
+import shutil
 import signal
 from pathlib import Path
 
@@ -86,6 +87,8 @@ def test_the_files_of_a_run(whole):
         *("samples-000002.png", "samples-000004.png"),
     }
     assert TrainingConfig.from_dict(json.loads((whole / "config.json").read_text())) == CONFIG
+    networks = {"model", "ema", "optimizer", "judge", "judge_optimizer"}
+    assert set(state_of(whole)) == networks | {"step"}
     with Image.open(whole / "samples-000004.png") as sheet:
         assert sheet.size == (64, 3 * 64)  # One of nine faces is kept out of training.
 
@@ -111,6 +114,38 @@ def test_the_model_that_is_written(whole):
     assert checkpoint.args["recipe"]["scale"] == [2, 16]
     assert not checkpoint.args.keys() & dataclasses.asdict(checkpoint.config).keys()
     assert (checkpoint.version, checkpoint.licence) == ("unknown", "unknown")
+
+
+def test_the_average_follows(faces, tmp_path):
+    run(dataclasses.replace(PLAIN, steps=1), faces, tmp_path)
+    first = state_of(tmp_path)["ema"]
+    run(dataclasses.replace(PLAIN, steps=2), faces, tmp_path)
+    state = state_of(tmp_path)
+    decay = min(PLAIN.ema_decay, (1 + 2) / (10 + 2))
+    for name, weight in state["model"].items():
+        expected = decay * first[name] + (1 - decay) * weight
+        torch.testing.assert_close(state["ema"][name], expected, atol=1e-6, rtol=1e-5)
+
+
+def test_windows_move_from_step_to_step(faces, tmp_path, monkeypatch):
+    drawn = []
+
+    def windows(size, chance, *batches):
+        drawn.append(tuple(chance.get_state().tolist()))
+        return real(size, chance, *batches)
+
+    real = stage_module.random_windows
+    monkeypatch.setattr(stage_module, "random_windows", windows)
+    run(CONFIG, faces, tmp_path)
+    assert len(set(drawn)) == 4
+
+
+def test_lines_of_steps_that_the_state_does_not_know_are_written_anew(whole, faces, tmp_path):
+    run(dataclasses.replace(CONFIG, steps=3), faces, tmp_path)
+    shutil.copy(whole / "losses.csv", tmp_path)  # as a run leaves it that is killed between two states
+    run(CONFIG, faces, tmp_path)
+    rows = (tmp_path / "losses.csv").read_text().splitlines()
+    assert [row.split(",")[0] for row in rows] == ["step", "2", "4"]
 
 
 @pytest.fixture
