@@ -26,6 +26,7 @@ class TrainingConfig:
         learning_rate: Adam's, for both networks.
         ema_decay: share of the old average kept at each step; the average is what ships.
         pixel: weight of L1 between restored and true face, both in [-1, 1].
+        sharpness: weight of L1 between the root mean square gradients of 16 px windows.
         identity: weight of 1 - cosine between MobileFaceNet embeddings.
         adversarial: weight of the non-saturating logistic loss; 0 trains no discriminator.
         r1: weight γ of the gradient penalty γ/2·|∇D|² (Mescheder et al. 2018), every ``r1_every`` steps.
@@ -47,6 +48,7 @@ class TrainingConfig:
     learning_rate: float = 2e-3
     ema_decay: float = 0.999
     pixel: float = 1.0
+    sharpness: float = 0.0
     identity: float = 0.0
     adversarial: float = 0.0
     r1: float = 10.0

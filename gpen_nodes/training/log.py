@@ -19,7 +19,7 @@ class Log:
     """
 
     COLUMNS = (
-        *("step", "seconds", "pixel", "identity", "adversarial", "discriminator", "r1"),
+        *("step", "seconds", "pixel", "sharpness", "identity", "adversarial", "discriminator", "r1"),
         *("psnr", "psnr_degraded", "gradient", "gradient_degraded"),
     )
 

@@ -39,6 +39,7 @@ OPTIONS: dict[str, Any] = {
     "learning_rate": 0.001,
     "ema_decay": 0.99,
     "pixel": 2,
+    "sharpness": 0.7,
     "identity": 0.5,
     "adversarial": 0.1,
     "r1": 5,

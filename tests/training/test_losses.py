@@ -14,6 +14,7 @@ from gpen_nodes.training.losses import (
     GeneratorObjective,
     discriminator_loss,
     gradient_penalty,
+    local_sharpness,
     random_windows,
 )
 
@@ -52,6 +53,24 @@ def test_identity_term_is_one_minus_the_cosine():
     ]
     assert objective(a, b)["identity"].item() == pytest.approx(0.5 * (1 - sum(cosines) / 3), rel=1e-4)
     assert objective(a, a)["identity"].item() == pytest.approx(0, abs=1e-6)
+
+
+def test_sharpness_is_the_root_mean_square_slope_of_each_window():
+    ramp = torch.arange(64.0).expand(1, 3, 64, 64)
+    plane = 0.03 * ramp + 0.04 * ramp.transpose(2, 3)
+    measured = local_sharpness(plane, window=16)
+    assert measured.shape == (1, 1, 4, 4)
+    # The last row and column have no neighbour to differ from.
+    torch.testing.assert_close(measured[..., :3, :3], torch.full((1, 1, 3, 3), 0.05), rtol=0.01, atol=0)
+
+
+def test_sharpness_term_misses_detail_that_blur_took_and_not_where_it_was():
+    truth = pictures(0, size=32)
+    objective = GeneratorObjective(TrainingConfig(size=64, pixel=0, sharpness=1))
+    blurred = F.avg_pool2d(F.pad(truth, (1, 1, 1, 1), mode="replicate"), 3, stride=1)
+    assert objective(blurred, truth)["sharpness"] > 0.1
+    assert objective(truth + 0.3, truth)["sharpness"].item() == pytest.approx(0, abs=1e-6)
+    assert "sharpness" not in GeneratorObjective(TrainingConfig())(blurred, truth)
 
 
 def test_adversarial_term_wants_high_logits_for_the_window_that_chance_picks():
