@@ -28,7 +28,7 @@ def random_windows(size: int, chance: torch.Generator, *batches: Tensor) -> list
 
 
 def local_sharpness(image: Tensor, window: int = 16) -> Tensor:
-    """Root mean square difference between neighbouring pixels in each window: [B, 1, H // window, W // window].
+    """Root mean square difference between neighbouring pixels, [B, 1, H // window, W // window].
 
     L1 alone gives the median of all plausible faces, which is blurred. That a window be as sharp as the true
     one tells the network how much detail is due, and leaves it to L1 where.
