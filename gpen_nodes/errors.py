@@ -4,7 +4,7 @@
     ├── CheckpointError              a weight file that cannot be used
     │   ├── UnsafeCheckpointError    it wants to run code or build foreign objects
     │   └── ArchitectureError        its tensors are not a GPEN that we know
-    ├── MissingWeightsError          weights that are needed and not on this machine
+    ├── MissingWeightsError          weights, or the package that runs them, are not on this machine
     ├── ImageError                   a picture that cannot be read, written or used
     ├── FaceError                    no face, or none where one is expected
     ├── OptionError                  a value or a combination of options that makes no sense
@@ -46,7 +46,7 @@ class ArchitectureError(CheckpointError):
 
 
 class MissingWeightsError(GpenError):
-    """Weights that a choice of the user needs are not on this machine."""
+    """Weights, or a package, that a choice of the user needs are not on this machine."""
 
 
 class ImageError(GpenError):
