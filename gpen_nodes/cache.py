@@ -24,7 +24,10 @@ def get_restorer(path: str | Path, dtype: str = "fp32") -> Restorer:
     try:
         stat = path.stat()
     except OSError as error:
-        raise CheckpointError(f"No checkpoint at {path}: {error.strerror}. Check the path; docs/checkpoints.md says where weights are.") from error
+        raise CheckpointError(
+            f"No checkpoint at {path}: {error.strerror}. Check the path; docs/checkpoints.md says where "
+            "weights come from."
+        ) from error
     stamp = (stat.st_mtime_ns, stat.st_size)
     with _lock:
         known = _restorers.get((path, dtype))
