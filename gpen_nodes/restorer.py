@@ -31,7 +31,7 @@ class Restorer:
 
     Raises:
         ArchitectureError: the checkpoint is a discriminator or does not fit its own config.
-        OptionError: unknown dtype.
+        OptionError: unknown dtype, or (when a face is restored) one that the device cannot compute in.
     """
 
     def __init__(self, checkpoint: Checkpoint, dtype: str = "fp32") -> None:
@@ -123,7 +123,12 @@ class Restorer:
 def _precision(device: torch.device, dtype: torch.dtype) -> contextlib.AbstractContextManager[None]:
     if dtype == torch.float32:
         return contextlib.nullcontext()  # Some backends (DirectML) know no autocast at all.
-    return torch.autocast(device.type, dtype)  # type: ignore[return-value]  # its __enter__ gives itself
+    try:
+        return torch.autocast(device.type, dtype)  # type: ignore[return-value]  # its __enter__ gives itself
+    except RuntimeError as error:
+        raise OptionError(
+            f"{device.type} cannot compute in {dtype} with torch {torch.__version__}; choose fp32."
+        ) from error
 
 
 @contextlib.contextmanager

@@ -5,11 +5,17 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+import hypothesis
 import pytest
 import torch
 from torch import Tensor
 
 from gpen_nodes import Checkpoint, Gpen, GpenConfig, LocalHost, write_checkpoint
+
+
+# A loaded machine is slow, which is no error.
+hypothesis.settings.register_profile("patient", deadline=None)
+hypothesis.settings.load_profile("patient")
 
 
 @pytest.fixture(scope="session")

@@ -53,7 +53,18 @@ def test_is_the_network_between_two_ranges(restorer):
     torch.testing.assert_close(restorer.restore(crops, CPU), expected.clamp(0, 1), atol=1e-5, rtol=0)
 
 
-@pytest.mark.parametrize("dtype", ["bf16", "fp16"])
+def half_on_cpu() -> bool:
+    try:
+        torch.autocast("cpu", torch.float16)
+    except RuntimeError:
+        return False
+    return True
+
+
+needs_half = pytest.mark.skipif(not half_on_cpu(), reason="this torch knows no fp16 on CPUs")
+
+
+@pytest.mark.parametrize("dtype", ["bf16", pytest.param("fp16", marks=needs_half)])
 def test_low_precision_is_close(tiny_checkpoint, restorer, dtype):
     crops = torch.rand(1, 64, 64, 3)
     low = Restorer(read_checkpoint(tiny_checkpoint), dtype).restore(crops, CPU)
@@ -93,6 +104,13 @@ def test_nan_in_a_picture_reads_as_black(restorer):
     assert torch.equal(restorer.restore(crops, CPU), black)
 
 
+@pytest.mark.skipif(half_on_cpu(), reason="this torch computes in fp16 on CPUs")
+def test_a_device_without_fp16_says_so(tiny_checkpoint):
+    with pytest.raises(OptionError, match="choose fp32"):
+        Restorer(read_checkpoint(tiny_checkpoint), "fp16").restore(torch.rand(1, 64, 64, 3), CPU)
+
+
+@needs_half
 def test_what_overflows_in_fp16_is_done_again_in_fp32(tiny_checkpoint):
     reference = Restorer(read_checkpoint(tiny_checkpoint))
     half = Restorer(read_checkpoint(tiny_checkpoint), "fp16")

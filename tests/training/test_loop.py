@@ -31,6 +31,7 @@ CONFIG = TrainingConfig(
     steps=4,
     batch=2,
     ema_decay=0.5,
+    sharpness=0.5,
     identity=0.1,
     adversarial=0.1,
     r1_every=2,
@@ -38,7 +39,7 @@ CONFIG = TrainingConfig(
     sample_every=2,
     save_every=2,
 )
-PLAIN = dataclasses.replace(CONFIG, identity=0, adversarial=0)
+PLAIN = dataclasses.replace(CONFIG, sharpness=0, identity=0, adversarial=0)
 
 
 class ColourEmbedder(nn.Module):
