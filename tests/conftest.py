@@ -12,7 +12,6 @@ from torch import Tensor
 
 from gpen_nodes import Checkpoint, Gpen, GpenConfig, LocalHost, write_checkpoint
 
-
 # A loaded machine is slow, which is no error.
 hypothesis.settings.register_profile("patient", deadline=None)
 hypothesis.settings.load_profile("patient")
