@@ -124,8 +124,9 @@ def _precision(device: torch.device, dtype: torch.dtype) -> contextlib.AbstractC
     if dtype == torch.float32:
         return contextlib.nullcontext()  # Some backends (DirectML) know no autocast at all.
     try:
-        return torch.autocast(device.type, dtype)  # type: ignore[return-value]  # its __enter__ gives itself
-    except RuntimeError as error:
+        with (autocast := torch.autocast(device.type, dtype)):
+            return autocast  # type: ignore[return-value]  # its __enter__ gives itself
+    except RuntimeError as error:  # Old versions complain on entering.
         raise OptionError(
             f"{device.type} cannot compute in {dtype} with torch {torch.__version__}; choose fp32."
         ) from error

@@ -55,10 +55,10 @@ def test_is_the_network_between_two_ranges(restorer):
 
 def half_on_cpu() -> bool:
     try:
-        torch.autocast("cpu", torch.float16)
+        with torch.autocast("cpu", torch.float16):
+            return True
     except RuntimeError:
         return False
-    return True
 
 
 needs_half = pytest.mark.skipif(not half_on_cpu(), reason="this torch knows no fp16 on CPUs")
