@@ -19,7 +19,7 @@ hypothesis.settings.load_profile("patient")
 
 @pytest.fixture(scope="session")
 def shared_data() -> Path:
-    """The workshop's photos and detectors, which are no part of the repository."""
+    """Photos, faces and detectors that are no part of the repository."""
     here = Path(__file__).resolve().parents[1]
     folder = Path(os.environ.get("GPEN_SHARED", here.parent / "shared")) / "data"
     if not folder.is_dir():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,6 +12,8 @@ import pytest
 from gpen_nodes.degradation import DegradationRecipe
 from gpen_nodes.errors import OptionError
 from gpen_nodes.training import TrainingConfig
+
+ROOT = Path(__file__).resolve().parents[2]
 
 # Every field, each with another value than its default.
 RECIPE: dict[str, Any] = {
@@ -107,3 +110,12 @@ def test_nonsense_is_refused_by_name(options, sentence):
 
 def test_the_discriminators_size_matters_only_with_a_discriminator():
     assert TrainingConfig(size=64).discriminator_size == 128
+
+
+@pytest.mark.skipif(sys.version_info < (3, 11), reason="tomllib came with Python 3.11")
+@pytest.mark.parametrize("recipe", sorted((ROOT / "weights" / "recipe").glob("*.toml")), ids=lambda p: p.name)
+def test_the_recipes_of_the_shipped_model_are_valid(recipe):
+    import tomllib
+
+    config = TrainingConfig.from_dict(tomllib.loads(recipe.read_text()))
+    assert str(config.size) in recipe.name
