@@ -56,10 +56,6 @@ def activate(x: Tensor) -> Tensor:
     return F.leaky_relu(x, SLOPE) * GAIN
 
 
-def scaled_randn(*shape: int) -> nn.Parameter:
-    return nn.Parameter(torch.randn(*shape))
-
-
 class PixelNorm(nn.Module):
     """Divide a style vector by its root mean square."""
 
