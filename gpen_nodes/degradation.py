@@ -23,6 +23,8 @@ __all__ = ["EVALUATION_RECIPE", "DegradationRecipe", "DegradationValues", "apply
 
 Range = tuple[float, float]
 
+_BAND_ROWS = 64  # of the picture, that are blurred at once
+
 # The widest range of each field that makes sense; a recipe may be as narrow as one value.
 _LIMITS: dict[str, Range] = {
     "scale": (1, 64),
@@ -200,37 +202,74 @@ def degrade(
         ImageError: not an image.
     """
     batch = as_batch(image)
-    result = torch.empty_like(batch)
     drawn = [recipe.draw(generator) for _ in batch]
-    for target, one, values in zip(result, batch, drawn, strict=True):
-        target.copy_(apply_degradation(one, values))
-    return result.reshape(image.shape), drawn
+    return _degraded(batch, drawn).reshape(image.shape), drawn
 
 
 def apply_degradation(image: Tensor, values: DegradationValues) -> Tensor:
     """Degrade one image ``[H, W, C]`` exactly as ``values`` say; what comes back is as in `degrade`."""
-    pixels = np.ascontiguousarray(as_batch(image)[0].detach().cpu().numpy())
+    return _degraded(as_batch(image)[:1], [values])[0]
+
+
+def _degraded(batch: Tensor, values: list[DegradationValues]) -> Tensor:
+    """A new batch, one set of values for each image."""
+    result = torch.empty(batch.shape)
+    images = np.ascontiguousarray(batch.detach().cpu().numpy())
+    for target, pixels, own in zip(result.numpy(), images, values, strict=True):
+        _degrade_pixels(pixels, own, target)
+    return result.to(batch.device)
+
+
+def _degrade_pixels(pixels: np.ndarray, values: DegradationValues, target: np.ndarray) -> None:
+    """Degrade ``[H, W, C]`` into ``target`` of the same shape."""
     height, width, channels = pixels.shape
     # OpenCV drops an axis of one channel on its way, so a gray image goes without.
-    colour = pixels[..., 0] if channels == 1 else np.ascontiguousarray(pixels[..., :3])
-    colour = _blur(colour, values)
+    colours = 0 if channels == 1 else slice(3)
+    colour = np.ascontiguousarray(pixels[..., colours])
     small_size = max(1, round(width / values.scale)), max(1, round(height / values.scale))
-    if small_size != (width, height):
-        colour = cv2.resize(colour, small_size, interpolation=cv2.INTER_AREA)
+    colour = _blurred(colour, values, small_size)
     colour = _compress(_add_noise(colour, values), values)
     if small_size != (width, height):
         colour = cv2.resize(colour, (width, height), interpolation=cv2.INTER_LINEAR)
-    colour = _recolour(colour, values).reshape(height, width, -1)
-    result = np.concatenate([colour, pixels[..., 3:]], axis=-1)
-    return torch.from_numpy(result).to(image.device)
+    np.clip(_recolour(colour, values), 0, 1, out=target[..., colours])
+    target[..., 3:] = pixels[..., 3:]
 
 
-def _blur(colour: np.ndarray, values: DegradationValues) -> np.ndarray:
+def _blurred(colour: np.ndarray, values: DegradationValues, size: tuple[int, int]) -> np.ndarray:
+    """Lens blur, motion blur, and down-sampling to ``size`` (width, height) by averages over areas."""
+    moves = values.motion_length > 1
     if values.blur_sigma > 0:
-        colour = cv2.GaussianBlur(colour, (0, 0), values.blur_sigma)
-    if values.motion_length > 1:
+        colour = _lens_blurred(colour, values.blur_sigma, len(colour) if moves else size[1])
+    if moves:
         colour = cv2.filter2D(colour, -1, _motion_kernel(values.motion_length, values.motion_angle))
+    if colour.shape[1::-1] != size:
+        colour = cv2.resize(colour, size, interpolation=cv2.INTER_AREA)
     return colour
+
+
+def _lens_blurred(colour: np.ndarray, sigma: float, count: int) -> np.ndarray:
+    """Gaussian blur, and then averages over areas that leave ``count`` rows; all columns stay.
+
+    Most of a blur's work is for rows that down-sampling throws away. So both happen to columns at once, as
+    products of matrices, in bands: a row of weights says what a row of the result takes from each row seen.
+    """
+    height, step = len(colour), len(colour) / count
+    taps = round(8 * sigma + 1) | 1  # as OpenCV's GaussianBlur counts them
+    rows = torch.from_numpy(colour.reshape(height, -1))
+    result = torch.empty(count, rows.shape[1])
+    band = math.ceil(_BAND_ROWS / step)
+    for top in range(0, count, band):
+        edges = np.arange(top, min(top + band, count) + 1) * step
+        seen = np.arange(math.floor(edges[0]) - taps // 2, math.ceil(edges[-1]) + taps // 2)
+        share = np.diff(np.clip(edges[:, None] - seen, 0, 1), axis=0) / step  # of each row in each average
+        weights = cv2.GaussianBlur(share.astype(np.float32), (taps, 1), sigma, borderType=cv2.BORDER_CONSTANT)
+        if seen[0] < 0 or seen[-1] >= height:  # mirrored at the outer rows' centres
+            seen = np.abs((seen + height - 1) % max(1, 2 * height - 2) - (height - 1))
+            source = rows[torch.from_numpy(seen)]
+        else:
+            source = rows[seen[0] : seen[-1] + 1]
+        torch.mm(torch.from_numpy(weights), source, out=result[top : top + band])
+    return cv2.GaussianBlur(result.numpy().reshape(count, *colour.shape[1:]), (taps, 1), sigma)
 
 
 def _motion_kernel(length: float, angle: float) -> np.ndarray:
@@ -252,24 +291,33 @@ def _motion_kernel(length: float, angle: float) -> np.ndarray:
 def _add_noise(colour: np.ndarray, values: DegradationValues) -> np.ndarray:
     if values.noise_sigma > 0:
         noise = np.random.default_rng(values.noise_seed).standard_normal(colour.shape, dtype=np.float32)
-        colour = colour + noise * (values.noise_sigma / 255)
+        noise *= values.noise_sigma / 255
+        noise += colour
+        return noise.clip(0, 1, out=noise)
     return colour.clip(0, 1)  # a sensor saturates
 
 
 def _compress(colour: np.ndarray, values: DegradationValues) -> np.ndarray:
     if values.jpeg_quality is None:
         return colour
-    order = slice(None, None, -1 if colour.ndim == 3 else 1)  # OpenCV's codec counts blue, green, red
-    pixels = np.ascontiguousarray(to_uint8(torch.from_numpy(colour))[..., order])
+    pixels = to_uint8(torch.from_numpy(colour))
+    if colour.ndim == 3:
+        pixels = cv2.cvtColor(pixels, cv2.COLOR_RGB2BGR)  # as OpenCV's codec counts them
     _, data = cv2.imencode(".jpg", pixels, [cv2.IMWRITE_JPEG_QUALITY, values.jpeg_quality])
-    return from_uint8(np.asarray(cv2.imdecode(data, cv2.IMREAD_UNCHANGED))[..., order]).numpy()
+    pixels = np.asarray(cv2.imdecode(data, cv2.IMREAD_UNCHANGED))
+    if colour.ndim == 3:
+        pixels = cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB)
+    return from_uint8(pixels).numpy()
 
 
 def _recolour(colour: np.ndarray, values: DegradationValues) -> np.ndarray:
+    """In place."""
     if values.gamma != 1:
-        colour = np.power(colour, np.float32(values.gamma))
+        np.power(colour, np.float32(values.gamma), out=colour)
     if values.contrast != 1:
-        colour = (colour - 0.5) * np.float32(values.contrast) + 0.5
+        colour -= 0.5
+        colour *= np.float32(values.contrast)
+        colour += 0.5
     if colour.ndim == 3 and any(values.colour_shift):
-        colour = colour + np.array(values.colour_shift, np.float32)
-    return colour.clip(0, 1)
+        colour += np.array(values.colour_shift, np.float32)
+    return colour

@@ -45,7 +45,7 @@ def from_uint8(array: np.ndarray) -> Tensor:
 
 def to_uint8(image: Tensor) -> np.ndarray:
     """A float image in [0, 1] of any shape as a uint8 array: clamped, then rounded to nearest."""
-    return image.detach().to(torch.float32).clamp(0, 1).mul(255).round().to(torch.uint8).cpu().numpy()
+    return image.detach().to(torch.float32).clamp(0, 1).mul_(255).round_().to(torch.uint8).cpu().numpy()
 
 
 def to_network(image: Tensor) -> Tensor:

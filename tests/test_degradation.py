@@ -7,6 +7,7 @@ import json
 import math
 from dataclasses import fields, replace
 
+import cv2
 import numpy as np
 import pytest
 import torch
@@ -213,6 +214,21 @@ def test_blur_is_a_gaussian_of_that_sigma(sigma: float) -> None:
     mean, covariance = moments(apply_degradation(point(61), DegradationValues(blur_sigma=sigma)))
     np.testing.assert_allclose(mean, 0, atol=1e-4)
     np.testing.assert_allclose(covariance, np.eye(2) * sigma**2, atol=0.02 * sigma**2)
+
+
+@pytest.mark.parametrize("shape", [(130, 97, 3), (97, 130, 1), (9, 200, 3), (1, 5, 3)])
+@pytest.mark.parametrize("sigma", [0.3, 2.2, 10.0])
+@pytest.mark.parametrize("scale", [1, 1.7, 4])
+def test_blur_and_down_sampling_together_are_one_after_the_other(shape, sigma: float, scale: float) -> None:
+    image = torch.rand(shape, generator=seeded())
+    height, width = shape[:2]
+    expected = cv2.GaussianBlur(image.numpy(), (0, 0), sigma)
+    expected = cv2.resize(
+        expected, (round(width / scale), max(1, round(height / scale))), interpolation=cv2.INTER_AREA
+    )
+    expected = cv2.resize(expected, (width, height), interpolation=cv2.INTER_LINEAR).reshape(shape)
+    result = apply_degradation(image, DegradationValues(scale=scale, blur_sigma=sigma))
+    torch.testing.assert_close(result, torch.from_numpy(expected), atol=2e-6, rtol=0)
 
 
 @pytest.mark.parametrize("angle", [0.0, 30.0, 90.0, 135.0, 171.0])
