@@ -1,0 +1,172 @@
+"""What to do to a picture: ranges to draw from, and what was drawn."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, fields
+from typing import Any
+
+import torch
+
+from ..errors import OptionError
+
+__all__ = ["EVALUATION_RECIPE", "DegradationRecipe", "DegradationValues"]
+
+Range = tuple[float, float]
+
+# The widest range of each field that makes sense; a recipe may be as narrow as one value.
+_LIMITS: dict[str, Range] = {
+    "scale": (1, 64),
+    "blur_sigma": (0, 100),
+    "motion_length": (0, 255),
+    "noise_sigma": (0, 255),
+    "jpeg_quality": (1, 100),
+    "gamma": (0.1, 10),
+    "contrast": (0.01, 10),
+    "colour_shift": (-1, 1),
+}
+# Ratios are drawn on a logarithmic scale, so that halving is as likely as doubling.
+_RATIOS = ("scale", "gamma", "contrast")
+# What each optional step needs; without it the values stay at their defaults, which do nothing.
+_OPTIONAL_STEPS = {
+    "blur": ("blur_sigma",),
+    "motion": ("motion_length", "motion_angle"),
+    "noise": ("noise_sigma", "noise_seed"),
+    "jpeg": ("jpeg_quality",),
+    "colour": ("gamma", "contrast", "colour_shift"),
+}
+
+
+@dataclass(frozen=True)
+class DegradationValues:
+    """What was done to one image. The defaults do nothing; `apply_degradation` repeats it exactly.
+
+    Args:
+        scale: down-sampling factor.
+        blur_sigma: standard deviation of the Gaussian lens blur, px of the input.
+        motion_length: pixels that a point sweeps over during the exposure; 0 or 1 is no motion.
+        motion_angle: direction of the motion in degrees, counter-clockwise from the x axis.
+        noise_sigma: standard deviation of the additive Gaussian noise, of 255, in the small picture.
+        noise_seed: seed of the noise's own random generator.
+        jpeg_quality: 1 to 100 as libjpeg counts, or None for no JPEG.
+        gamma: exponent of every value.
+        contrast: gain around mid-gray.
+        colour_shift: added to red, green and blue, of 1. A gray image has no colours to shift.
+    """
+
+    scale: float = 1.0
+    blur_sigma: float = 0.0
+    motion_length: float = 0.0
+    motion_angle: float = 0.0
+    noise_sigma: float = 0.0
+    noise_seed: int = 0
+    jpeg_quality: int | None = None
+    gamma: float = 1.0
+    contrast: float = 1.0
+    colour_shift: tuple[float, float, float] = (0.0, 0.0, 0.0)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain numbers, ready for JSON."""
+        return asdict(self)
+
+    def __str__(self) -> str:
+        """One line with what was done and nothing else, such as ``×4, blur σ 1.5, JPEG 55``."""
+        parts = [f"×{self.scale:.3g}"]
+        if self.blur_sigma:
+            parts.append(f"blur σ {self.blur_sigma:.3g}")
+        if self.motion_length > 1:
+            parts.append(f"motion {self.motion_length:.3g} px at {self.motion_angle:.0f}°")
+        if self.noise_sigma:
+            parts.append(f"noise σ {self.noise_sigma:.3g}")
+        if self.jpeg_quality is not None:
+            parts.append(f"JPEG {self.jpeg_quality}")
+        if self.gamma != 1:
+            parts.append(f"gamma {self.gamma:.3g}")
+        if self.contrast != 1:
+            parts.append(f"contrast {self.contrast:.3g}")
+        if any(self.colour_shift):
+            parts.append("colour " + " ".join(f"{shift:+.2f}" for shift in self.colour_shift))
+        return ", ".join(parts)
+
+
+def _is_range(value: Any, lowest: float, highest: float) -> bool:
+    try:
+        low, high = value
+        return lowest <= low <= high <= highest
+    except (TypeError, ValueError):
+        return False
+
+
+@dataclass(frozen=True)
+class DegradationRecipe:
+    """Ranges (lowest, highest) to draw from, and how often each optional step is taken.
+
+    Equal ends fix a value. Units are those of `DegradationValues`. Down-sampling always happens:
+    set ``scale`` to (1, 1) to leave it out. ``colour_probability`` decides on gamma, contrast and colour
+    shift together.
+
+    Raises:
+        OptionError: a range or a probability is not one, or leaves the limits; names the field.
+    """
+
+    scale: Range = (2, 16)
+    blur_sigma: Range = (0, 3)
+    motion_length: Range = (0, 25)
+    noise_sigma: Range = (0, 25)
+    jpeg_quality: Range = (10, 100)
+    gamma: Range = (0.8, 1.25)
+    contrast: Range = (0.8, 1.25)
+    colour_shift: Range = (-0.08, 0.08)
+    blur_probability: float = 0.8
+    motion_probability: float = 0.2
+    noise_probability: float = 0.8
+    jpeg_probability: float = 0.8
+    colour_probability: float = 0.3
+
+    def __post_init__(self) -> None:
+        for field in fields(self):
+            value = getattr(self, field.name)
+            if field.name in _LIMITS:
+                low, high = _LIMITS[field.name]
+                valid = _is_range(value, low, high)
+                expected = f"(lowest, highest) from {low:g} to {high:g}"
+            else:
+                valid = _is_range((value, value), 0, 1)
+                expected = "one number from 0 to 1"
+            if not valid:
+                raise OptionError(f"{field.name} is {value!r}; expected {expected}.")
+
+    def draw(self, generator: torch.Generator) -> DegradationValues:
+        """One image's values. Always takes as many draws, so that a step left out changes no later image."""
+
+        def share() -> float:
+            return torch.rand((), generator=generator, device=generator.device, dtype=torch.float64).item()
+
+        def pick(name: str) -> float:
+            low, high = getattr(self, name)
+            return low * (high / low) ** share() if name in _RATIOS else low + (high - low) * share()
+
+        drawn: dict[str, Any] = {name: pick(name) for name in _LIMITS if name != "colour_shift"}
+        drawn["jpeg_quality"] = round(drawn["jpeg_quality"])
+        drawn["colour_shift"] = (pick("colour_shift"), pick("colour_shift"), pick("colour_shift"))
+        drawn["motion_angle"] = 180 * share()
+        drawn["noise_seed"] = int(2**32 * share())
+        for step, names in _OPTIONAL_STEPS.items():
+            if share() >= getattr(self, f"{step}_probability"):
+                for name in names:
+                    del drawn[name]
+        return DegradationValues(**drawn)
+
+
+EVALUATION_RECIPE = DegradationRecipe(
+    scale=(4, 4),
+    blur_sigma=(1.5, 1.5),
+    noise_sigma=(12.5, 12.5),
+    jpeg_quality=(55, 55),
+    blur_probability=1,
+    motion_probability=0,
+    noise_probability=1,
+    jpeg_probability=1,
+    colour_probability=0,
+)
+"""The middle of the documented ranges at ×4: what figures are measured on. No motion and true colours, which
+would measure luck with the draw; only the noise differs from image to image."""

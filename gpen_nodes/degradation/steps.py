@@ -1,0 +1,160 @@
+"""The steps of a degradation, in the order in which a camera and a network do them.
+
+Lens blur, motion blur, down-sampling, sensor noise, JPEG, resizing back, colour. Everything runs on the CPU,
+where the JPEG codec is, whatever device the image is on.
+"""
+
+from __future__ import annotations
+
+import math
+
+import cv2
+import numpy as np
+import torch
+from torch import Tensor
+
+from ..images import as_batch, from_uint8, to_uint8
+from .recipe import DegradationRecipe, DegradationValues
+
+__all__ = ["apply_degradation", "degrade"]
+
+_BAND_ROWS = 64  # of the picture, that are blurred at once
+
+
+def degrade(
+    image: Tensor, recipe: DegradationRecipe, generator: torch.Generator
+) -> tuple[Tensor, list[DegradationValues]]:
+    """Degrade each image of a batch in its own way, the same way for the same generator state.
+
+    Args:
+        image: ``[B, H, W, C]`` or ``[H, W, C]`` in [0, 1], on any device; C of 1, 3 (RGB) or 4 (with alpha).
+        recipe: what to draw from.
+        generator: the only source of chance. One on the CPU gives the same draws on every machine.
+
+    Returns:
+        The degraded images, float32 in [0, 1], of the input's shape and device and with its alpha; and the
+        values drawn for each.
+
+    Raises:
+        ImageError: not an image.
+    """
+    batch = as_batch(image)
+    drawn = [recipe.draw(generator) for _ in batch]
+    return _degraded(batch, drawn).reshape(image.shape), drawn
+
+
+def apply_degradation(image: Tensor, values: DegradationValues) -> Tensor:
+    """Degrade one image ``[H, W, C]`` exactly as ``values`` say; what comes back is as in `degrade`."""
+    return _degraded(as_batch(image)[:1], [values])[0]
+
+
+def _degraded(batch: Tensor, values: list[DegradationValues]) -> Tensor:
+    """A new batch, one set of values for each image."""
+    result = torch.empty(batch.shape)
+    images = np.ascontiguousarray(batch.detach().cpu().numpy())
+    for target, pixels, own in zip(result.numpy(), images, values, strict=True):
+        _degrade_pixels(pixels, own, target)
+    return result.to(batch.device)
+
+
+def _degrade_pixels(pixels: np.ndarray, values: DegradationValues, target: np.ndarray) -> None:
+    """Degrade ``[H, W, C]`` into ``target`` of the same shape."""
+    height, width, channels = pixels.shape
+    # OpenCV drops an axis of one channel on its way, so a gray image goes without.
+    colours = 0 if channels == 1 else slice(3)
+    colour = np.ascontiguousarray(pixels[..., colours])
+    small_size = max(1, round(width / values.scale)), max(1, round(height / values.scale))
+    colour = _blurred(colour, values, small_size)
+    colour = _compress(_add_noise(colour, values), values)
+    if small_size != (width, height):
+        colour = cv2.resize(colour, (width, height), interpolation=cv2.INTER_LINEAR)
+    np.clip(_recolour(colour, values), 0, 1, out=target[..., colours])
+    target[..., 3:] = pixels[..., 3:]
+
+
+def _blurred(colour: np.ndarray, values: DegradationValues, size: tuple[int, int]) -> np.ndarray:
+    """Lens blur, motion blur, and down-sampling to ``size`` (width, height) by averages over areas."""
+    moves = values.motion_length > 1
+    if values.blur_sigma > 0:
+        colour = _lens_blurred(colour, values.blur_sigma, len(colour) if moves else size[1])
+    if moves:
+        colour = cv2.filter2D(colour, -1, _motion_kernel(values.motion_length, values.motion_angle))
+    if colour.shape[1::-1] != size:
+        colour = cv2.resize(colour, size, interpolation=cv2.INTER_AREA)
+    return colour
+
+
+def _lens_blurred(colour: np.ndarray, sigma: float, count: int) -> np.ndarray:
+    """Gaussian blur, and then averages over areas that leave ``count`` rows; all columns stay.
+
+    Most of a blur's work is for rows that down-sampling throws away. So both happen to columns at once, as
+    products of matrices, in bands: a row of weights says what a row of the result takes from each row seen.
+    """
+    height, step = len(colour), len(colour) / count
+    taps = round(8 * sigma + 1) | 1  # as OpenCV's GaussianBlur counts them
+    rows = torch.from_numpy(colour.reshape(height, -1))
+    result = torch.empty(count, rows.shape[1])
+    band = math.ceil(_BAND_ROWS / step)
+    for top in range(0, count, band):
+        edges = np.arange(top, min(top + band, count) + 1) * step
+        seen = np.arange(math.floor(edges[0]) - taps // 2, math.ceil(edges[-1]) + taps // 2)
+        share = np.diff(np.clip(edges[:, None] - seen, 0, 1), axis=0) / step  # of each row in each average
+        weights = cv2.GaussianBlur(share.astype(np.float32), (taps, 1), sigma, borderType=cv2.BORDER_CONSTANT)
+        if seen[0] < 0 or seen[-1] >= height:  # mirrored at the outer rows' centres
+            seen = np.abs((seen + height - 1) % max(1, 2 * height - 2) - (height - 1))
+            source = rows[torch.from_numpy(seen)]
+        else:
+            source = rows[seen[0] : seen[-1] + 1]
+        torch.mm(torch.from_numpy(weights), source, out=result[top : top + band])
+    return cv2.GaussianBlur(result.numpy().reshape(count, *colour.shape[1:]), (taps, 1), sigma)
+
+
+def _motion_kernel(length: float, angle: float) -> np.ndarray:
+    """Anti-aliased line through the centre of an odd square, float32, summing to 1.
+
+    The line runs between the centres of its first and last pixel, ``length - 1`` px long: it shrinks to the
+    identity at length 1. Many points along it are each shared out among the four pixels around them.
+    """
+    reach = (length - 1) / 2
+    radius = math.ceil(reach)
+    along = np.linspace(-reach, reach, 16 * radius + 1)[:, None]
+    pixel = np.arange(-radius, radius + 1)
+    radians = math.radians(angle)
+    columns = np.maximum(0, 1 - np.abs(pixel - along * math.cos(radians)))
+    rows = np.maximum(0, 1 - np.abs(pixel + along * math.sin(radians)))  # rows count downwards
+    return (rows.T @ columns / len(along)).astype(np.float32)
+
+
+def _add_noise(colour: np.ndarray, values: DegradationValues) -> np.ndarray:
+    if values.noise_sigma > 0:
+        noise = np.random.default_rng(values.noise_seed).standard_normal(colour.shape, dtype=np.float32)
+        noise *= values.noise_sigma / 255
+        noise += colour
+        return noise.clip(0, 1, out=noise)
+    return colour.clip(0, 1)  # a sensor saturates
+
+
+def _compress(colour: np.ndarray, values: DegradationValues) -> np.ndarray:
+    if values.jpeg_quality is None:
+        return colour
+    pixels = to_uint8(torch.from_numpy(colour))
+    if colour.ndim == 3:
+        pixels = cv2.cvtColor(pixels, cv2.COLOR_RGB2BGR)  # as OpenCV's codec counts them
+    _, data = cv2.imencode(".jpg", pixels, [cv2.IMWRITE_JPEG_QUALITY, values.jpeg_quality])
+    pixels = np.asarray(cv2.imdecode(data, cv2.IMREAD_UNCHANGED))
+    if colour.ndim == 3:
+        pixels = cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB)
+    return from_uint8(pixels).numpy()
+
+
+def _recolour(colour: np.ndarray, values: DegradationValues) -> np.ndarray:
+    """In place."""
+    if values.gamma != 1:
+        np.power(colour, np.float32(values.gamma), out=colour)
+    if values.contrast != 1:
+        colour -= 0.5
+        colour *= np.float32(values.contrast)
+        colour += 0.5
+    if colour.ndim == 3 and any(values.colour_shift):
+        colour += np.array(values.colour_shift, np.float32)
+    return colour
