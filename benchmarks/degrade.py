@@ -51,7 +51,7 @@ DRAW = np.random.default_rng(0)
 
 def main() -> None:
     parser = argparse.ArgumentParser(
-        description=__doc__.splitlines()[0], formatter_class=argparse.ArgumentDefaultsHelpFormatter
+        description=(__doc__ or "").partition("\n")[0], formatter_class=argparse.ArgumentDefaultsHelpFormatter
     )
     parser.add_argument("--size", type=int, default=512, help="side of the faces in pixels")
     parser.add_argument("--faces", type=int, default=40, help="faces in a run")

@@ -24,7 +24,7 @@ LINE = re.compile(r"import time: +(\d+) \| +(\d+) \|( +)(\S+)")
 
 def main() -> None:
     parser = argparse.ArgumentParser(
-        description=__doc__.splitlines()[0], formatter_class=argparse.ArgumentDefaultsHelpFormatter
+        description=(__doc__ or "").partition("\n")[0], formatter_class=argparse.ArgumentDefaultsHelpFormatter
     )
     parser.add_argument("modules", nargs="*", default=["gpen_nodes"], help="imported one after the other")
     parser.add_argument("--runs", type=int, default=7, help="processes")

@@ -1,0 +1,72 @@
+"""Memory that aligning and pasting the largest face of a photo takes, beside the photo itself.
+
+It is the peak of the resident set, less what was resident before and less the copy of the picture that comes
+back. A face that is smaller than its crop takes more than its region. pipeline.py runs this with allocators
+that keep nothing back; by itself:
+
+    MALLOC_MMAP_THRESHOLD_=131072 NUMPY_MADVISE_HUGEPAGE=0 python benchmarks/paste_memory.py --width 7680
+"""
+
+from __future__ import annotations
+
+import argparse
+import gc
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from pipeline import enlarged, read_photo
+from torch import Tensor
+
+import gpen_nodes
+from gpen_nodes import Face
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=(__doc__ or "").partition("\n")[0], formatter_class=argparse.ArgumentDefaultsHelpFormatter
+    )
+    parser.add_argument("--photo", metavar="FILE", help="else scikit-image's astronaut, six times")
+    parser.add_argument("--width", type=int, default=7680, help="to which it is enlarged")
+    parser.add_argument("--size", type=int, default=256, help="side of the crop")
+    args = parser.parse_args()
+    picture = enlarged(read_photo(args.photo), args.width)
+    face = max(gpen_nodes.detect_faces(picture), key=lambda face: face.size)
+
+    def there_and_back() -> None:
+        gpen_nodes.paste_back(picture, [gpen_nodes.align_face(picture, face, args.size)])
+
+    there_and_back()  # loads code
+    taken = _peak(there_and_back) - picture.numel() * picture.element_size()
+    region = _region(picture, gpen_nodes.align_face(picture, face, args.size))
+    print(json.dumps({"region_mb": region / 1e6, "memory_mb": taken / 1e6, "regions": taken / region}))
+
+
+def _region(picture: Tensor, face: Face) -> float:
+    """Bytes of the rectangle in the picture that a face's crop covers."""
+    assert face.matrix is not None
+    size = face.crop_size
+    crop_corners = np.array([[0, size, 0, size], [0, 0, size, size]]) - 0.5
+    corners = np.linalg.solve(face.matrix[:, :2].numpy(), crop_corners - face.matrix[:, 2:].numpy())
+    sides = [np.ptp(np.clip(c, 0, side)) for c, side in zip(corners, picture.shape[2:0:-1], strict=True)]
+    return float(sides[0] * sides[1]) * picture.shape[3] * picture.element_size()
+
+
+def _peak(action: Callable[[], Any]) -> int:
+    """Bytes by which the resident set grows at its peak; Linux alone counts them."""
+    gc.collect()
+    before = _resident("VmRSS")
+    Path("/proc/self/clear_refs").write_text("5")  # the peak starts anew
+    action()
+    return _resident("VmHWM") - before
+
+
+def _resident(kind: str) -> int:
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return 1024 * int(next(line.split()[1] for line in lines if line.startswith(kind)))
+
+
+if __name__ == "__main__":
+    main()
