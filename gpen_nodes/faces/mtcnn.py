@@ -95,7 +95,8 @@ class Mtcnn:
 
 def _octaves(picture: Tensor) -> list[Tensor]:
     """The picture as [1, 3, H, W], then halved again and again; edges scale by exact powers of two."""
-    octaves = [picture[None]]
+    # Strides that torch recognises as channels-last, if the picture's are: else it copies the whole picture.
+    octaves = [picture.permute(1, 2, 0)[None].permute(0, 3, 1, 2)]
     while min(octaves[-1].shape[-2:]) > 2 * _WINDOW:
         octaves.append(F.avg_pool2d(octaves[-1], 2, ceil_mode=True))
     return octaves

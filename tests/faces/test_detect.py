@@ -50,6 +50,16 @@ def test_solvay_has_29_faces(solvay: Tensor, shared_data: Path) -> None:
     assert len(detect_faces(solvay, **retinaface(shared_data))) == 29
 
 
+def test_an_8k_picture_loses_no_face(solvay: Tensor) -> None:
+    large = cv2.resize(solvay.numpy(), (7680, 3285), interpolation=cv2.INTER_CUBIC)
+    found = detect_faces(torch.from_numpy(large).clamp(0, 1), order="position")
+    expected = [torch.tensor(face.landmarks) * 7680 / 1328 for face in detect_faces(solvay, order="position")]
+    assert len(found) == 29
+    for face in found:
+        offsets = [(torch.tensor(face.landmarks) - points).norm(dim=1).max() for points in expected]
+        assert min(offsets) < 0.1 * face.size
+
+
 def test_retinaface_decodes_as_facexlib_does(solvay: Tensor, shared_data: Path) -> None:
     """facexlib gives edges where we give pixel centres: half a pixel apart."""
     from facexlib.detection import init_detection_model

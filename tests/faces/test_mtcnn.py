@@ -7,7 +7,7 @@ import torch
 
 from gpen_nodes.errors import ArchitectureError, CheckpointError, MissingWeightsError
 from gpen_nodes.faces import mtcnn_nets
-from gpen_nodes.faces.mtcnn import _both_ways
+from gpen_nodes.faces.mtcnn import _both_ways, _octaves
 from gpen_nodes.faces.mtcnn_nets import load_cascade
 
 
@@ -44,6 +44,14 @@ def test_the_last_look_is_the_same_in_a_mirror() -> None:
     x, y = points.view(4, 2, 5)[:, :, [1, 0, 2, 4, 3]].unbind(1)
     assert torch.allclose(mirrored_points, torch.cat([1 - x, y], dim=1), atol=1e-6)
     assert torch.allclose(scores, (net(windows)[0] + net(windows.flip(3))[0]).flatten(1) / 2)
+
+
+def test_the_picture_is_halved_without_a_copy_in_another_layout() -> None:
+    picture = torch.rand(101, 60, 3)
+    first, second, *_ = _octaves(picture.permute(2, 0, 1))
+    assert first.data_ptr() == picture.data_ptr()
+    assert all(octave.is_contiguous(memory_format=torch.channels_last) for octave in (first, second))
+    assert torch.allclose(second[0, :, 3, 5], picture[6:8, 10:12].mean((0, 1)))
 
 
 def test_without_the_wheel_the_remedy_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
