@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator
-from itertools import chain
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -19,7 +19,7 @@ __all__ = ["paste_back"]
 Region = tuple[int, slice, slice]  # image, rows and columns: an index of the batch
 
 _LUMA = (0.299, 0.587, 0.114)  # BT.601, by which image libraries make gray
-_BAND_PIXELS = 2**20  # pasted at once, so that a face of 4000 px doesn't take gigabytes
+_BAND_PIXELS = 2**16  # pasted at once: what that takes is little beside a large face's pixels
 _ROUNDNESS = 3  # of the mask: 2 is a circle, more is nearer to a square
 
 
@@ -59,27 +59,53 @@ def paste_back(
     """
     batch = as_batch(image)
     allowed = _checked(batch, strength, softness, scale, mask)
-    out = batch.clone()
-    weights = batch.new_zeros(batch.shape[:3])
+    out, weights = batch.clone(), _zeros(batch)
     if strength == 0:
         return out, weights
-    colours = min(batch.shape[3], 3)
-    regions = []
     # A sum of floats depends on its order, so the order mustn't be the caller's.
     ordered = sorted(faces, key=_sorting_key)
-    for place in chain.from_iterable(_places(face, batch, scale) for face in ordered):
-        crop, weight = _seen(*place, softness, out)
-        region = place[-1]
+    places = [place for face in ordered for place in _places(face, batch, scale)]
+    shared = _shared([region for _, _, region in places])
+    for (face, to_crop, region), meets in zip(places, shared, strict=True):
+        share = strength * _weight(face, to_crop, region, softness, out)
         if allowed is not None:
-            weight = weight * allowed[region]
-        new, old = out[region][..., :colours], batch[region][..., :colours]
-        share = (strength * weight)[..., None]
-        new.copy_(torch.where(share > 0, new + share * (crop - old), new))
-        weights[region] += weight
-        regions.append(region)
+            share *= allowed[region]
+        old = _planes(batch, region).contiguous()
+        new = _planes(out, region) if meets else old
+        blended = _seen(face, to_crop, region, out).sub_(old).mul_(share).add_(new)
+        if not meets:
+            blended.clamp_(0, 1)
+        _planes(out, region).copy_(torch.where(share > 0, blended, new))
+        weights[region] += share
+    for (_, _, region), meets in zip(places, shared, strict=True):
+        if meets:
+            _settle(_planes(out, region), _planes(batch, region), weights[region], strength)
+    return out, weights
+
+
+def _zeros(batch: Tensor) -> Tensor:
+    """[B, H, W]. On a CPU, memory that nobody writes to is only promised, and never taken."""
+    if batch.device.type == "cpu":
+        return torch.from_numpy(np.zeros(batch.shape[:3], np.float32))
+    return batch.new_zeros(batch.shape[:3])
+
+
+def _planes(batch: Tensor, region: Region) -> Tensor:
+    """A region's colours as [1 or 3, h, w], a view."""
+    return batch[region][..., :3].permute(2, 0, 1)
+
+
+def _shared(regions: list[Region]) -> list[bool]:
+    """Which regions overlap another."""
+    of_image: dict[int, list[Region]] = {}
     for region in regions:
-        _settle(out[region][..., :colours], batch[region][..., :colours], weights[region], strength)
-    return out, weights.mul_(strength)
+        of_image.setdefault(region[0], []).append(region)
+
+    def overlap(a: Region, b: Region) -> bool:
+        return all(p.start < q.stop and q.start < p.stop for p, q in zip(a[1:], b[1:], strict=True))
+
+    # Each overlaps itself.
+    return [sum(overlap(region, other) for other in of_image[region[0]]) > 1 for region in regions]
 
 
 def _checked(
@@ -139,22 +165,34 @@ def _places(face: Face, batch: Tensor, scale: float | None) -> Iterator[tuple[Fa
         yield face, compose(to_crop, shift(x0, top)), region
 
 
-def _seen(face: Face, to_crop: Tensor, region: Region, softness: float, out: Tensor) -> tuple[Tensor, Tensor]:
-    """The crop as it appears in a region of ``out``, [h, w, 1 or 3], and its weight there, [h, w]."""
-    size = region[1].stop - region[1].start, region[2].stop - region[2].start
+def _seen(face: Face, to_crop: Tensor, region: Region, out: Tensor) -> Tensor:
+    """The crop as it appears in a region of ``out``, [1 or 3, h, w]."""
     crop = _aligned(face)[1].to(out).permute(2, 0, 1)
-    seen = warp(crop[None], to_crop, size)[0].permute(1, 2, 0)
+    seen = warp(crop[None], to_crop, _size(region))[0]
     if out.shape[3] == 1:
-        seen = (seen * seen.new_tensor(_LUMA)).sum(-1, keepdim=True)
-    # A superellipse: 0 in the crop's middle, 1 where it touches the crop's sides.
-    radius = unit_grid(to_crop, size, crop).abs().pow(_ROUNDNESS).sum(-1).pow(1 / _ROUNDNESS)
-    t = ((1 - radius) / softness).clamp(0, 1)
-    return seen, t * t * t * (t * (6 * t - 15) + 10)  # two derivatives vanish at both ends: no visible edge
+        seen = (seen * seen.new_tensor(_LUMA)[:, None, None]).sum(0, keepdim=True)
+    return seen
+
+
+def _weight(face: Face, to_crop: Tensor, region: Region, softness: float, out: Tensor) -> Tensor:
+    """How much the crop counts in a region, [h, w]: 1 in its middle, 0 at its border and beyond.
+
+    It falls along a superellipse, that touches the crop's sides.
+    """
+    crop = _aligned(face)[1].to(out).permute(2, 0, 1)
+    x, y = unit_grid(to_crop, _size(region), crop).abs_().unbind(-1)
+    radius = x.pow(_ROUNDNESS).add_(y.pow(_ROUNDNESS)).pow_(1 / _ROUNDNESS)
+    t = radius.neg_().add_(1).div_(softness).clamp_(0, 1)
+    # t³ (6 t² - 15 t + 10): two derivatives vanish at both ends, so that no edge is visible.
+    return (6 * t).sub_(15).mul_(t).add_(10).mul_(t).mul_(t).mul_(t).clamp_(max=1)
+
+
+def _size(region: Region) -> tuple[int, int]:
+    return region[1].stop - region[1].start, region[2].stop - region[2].start
 
 
 def _settle(new: Tensor, old: Tensor, total: Tensor, strength: float) -> None:
     """Where the weights of several faces exceed 1, make the sum of their changes an average; in place."""
-    shares = total[..., None]
-    mean = torch.where(shares > 1, old + (new - old) / shares, new)
-    new.copy_(torch.where(shares * strength > 0, mean.clamp(0, 1), new))
-    total.clamp_(max=1)
+    mean = torch.where(total > strength, old + (new - old) * strength / total, new)
+    new.copy_(torch.where(total > 0, mean.clamp(0, 1), new))
+    total.clamp_(max=strength)
