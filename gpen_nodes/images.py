@@ -1,4 +1,4 @@
-"""Every conversion of an image's format, range and dtype.
+"""Every conversion of an image's format, range, dtype and size.
 
 The core's image is ComfyUI's: ``[B, H, W, C]``, RGB, float32 in [0, 1], C-order, on any device. Conversions
 to integers round to nearest; nothing truncates.
@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from .errors import ImageError
 
-__all__ = ["as_batch", "from_network", "from_uint8", "to_network", "to_uint8"]
+__all__ = ["as_batch", "from_network", "from_uint8", "resize", "to_network", "to_uint8"]
 
 
 def as_batch(image: Tensor) -> Tensor:
@@ -46,6 +47,18 @@ def from_uint8(array: np.ndarray) -> Tensor:
 def to_uint8(image: Tensor) -> np.ndarray:
     """A float image in [0, 1] of any shape as a uint8 array: clamped, then rounded to nearest."""
     return image.detach().to(torch.float32).clamp(0, 1).mul_(255).round_().to(torch.uint8).cpu().numpy()
+
+
+def resize(image: Tensor, height: int, width: int, *, mode: str = "bicubic") -> Tensor:
+    """``[B, H, W, C]`` in [0, 1] at another size, anti-aliased where it shrinks; unchanged at the same size.
+
+    ``mode`` is "bicubic", which keeps edges sharp and is clamped where it overshoots, or "bilinear".
+    """
+    if image.shape[1:3] == (height, width):
+        return image
+    planes = image.permute(0, 3, 1, 2)
+    planes = F.interpolate(planes, (height, width), mode=mode, antialias=True, align_corners=False)
+    return planes.permute(0, 2, 3, 1).clamp(0, 1)
 
 
 def to_network(image: Tensor) -> Tensor:

@@ -7,9 +7,10 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from PIL import Image
 
 from gpen_nodes import ImageError, from_uint8, to_uint8
-from gpen_nodes.images import as_batch, from_network, to_network
+from gpen_nodes.images import as_batch, from_network, resize, to_network
 
 
 def test_every_uint8_value_comes_back():
@@ -28,6 +29,24 @@ def test_network_range():
     image = torch.tensor([0.0, 0.5, 1.0]).view(1, 1, 1, 3)
     assert to_network(image).flatten().tolist() == [-1, 0, 1]
     assert from_network(torch.tensor([-3.0, 0.0, 3.0]).view(1, 3, 1, 1)).flatten().tolist() == [0, 0.5, 1]
+
+
+@pytest.mark.parametrize("mode", ["bicubic", "bilinear"])
+@pytest.mark.parametrize("size", [(13, 60), (9, 7)])
+def test_resizes_as_pillow_does(mode, size):
+    image = torch.rand(2, 30, 40, 3, generator=torch.Generator().manual_seed(0))
+    found = resize(image, *size, mode=mode)
+    filters = {"bicubic": Image.Resampling.BICUBIC, "bilinear": Image.Resampling.BILINEAR}
+    for k in range(2):
+        for channel in range(3):
+            plane = Image.fromarray(image[k, :, :, channel].numpy())  # 32-bit floats, not clamped
+            expected = np.asarray(plane.resize(size[::-1], filters[mode])).clip(0, 1)
+            np.testing.assert_allclose(found[k, :, :, channel], expected, atol=1e-5)
+
+
+def test_resizing_to_the_same_size_copies_nothing():
+    image = torch.rand(1, 4, 5, 3)
+    assert resize(image, 4, 5) is image
 
 
 def test_as_batch_adds_an_axis_and_copies_nothing():

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 from tqdm import tqdm
 
@@ -19,6 +18,7 @@ from ..cache import get_restorer
 from ..errors import FaceError, GpenError, OptionError
 from ..faces import DETECTORS, ORDERS, TEMPLATES
 from ..host import LocalHost
+from ..images import resize
 from ..picture import Picture, read_picture, write_picture
 from ..pipeline import check_aligned, restore_image
 from ..restorer import DTYPES, Restorer
@@ -143,7 +143,7 @@ def _restore_file(
     target.parent.mkdir(parents=True, exist_ok=True)
     write_picture(target, restored, like=picture, overwrite=True)
     if args.compare:
-        before = _resized(picture.image, restored.shape[1:3])
+        before = resize(picture.image, *restored.shape[1:3])
         both = torch.cat((before, restored), dim=2)
         like = dataclasses.replace(picture, alpha=None)
         write_picture(
@@ -195,22 +195,14 @@ def _restore_crop(
                 f"{error} Add --face_align to find and align the faces of a photo, or --force to restore it "
                 "as it is."
             ) from error
-    crop = _resized(picture.image, (restorer.input_size, restorer.input_size))
+    crop = resize(picture.image, restorer.input_size, restorer.input_size)
     restored = restorer.restore(crop, LocalHost(args.device))
-    restored = torch.lerp(_resized(crop, restored.shape[1:3]), restored, args.strength)
+    restored = torch.lerp(resize(crop, *restored.shape[1:3]), restored, args.strength)
     if args.save_faces:
         _save_face(args.save_faces, source.stem, crop[0], restored[0])
     height, width = picture.image.shape[1:3]
     face = {"box": [0, 0, width, height], "landmarks": None, "score": None, "size": float(min(width, height))}
     return restored, [face | {"image_index": 0, "restored": True, "why": ""}]
-
-
-def _resized(image: Tensor, size: tuple[int, int] | torch.Size) -> Tensor:
-    if image.shape[1:3] == tuple(size):
-        return image
-    x = image.permute(0, 3, 1, 2)
-    x = F.interpolate(x, tuple(size), mode="bicubic", antialias=True, align_corners=False)
-    return x.permute(0, 2, 3, 1).clamp(0, 1)
 
 
 def _save_face(folder: str, name: str, before: Tensor | None, after: Tensor | None) -> None:

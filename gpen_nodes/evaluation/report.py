@@ -7,13 +7,13 @@ from pathlib import Path
 from typing import Protocol
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from ..degradation import EVALUATION_RECIPE, degrade
 from ..errors import OptionError
 from ..faces.identity import FaceEmbedder
 from ..host import LocalHost
+from ..images import resize
 from ..picture import write_picture
 from ..restorer import Restorer
 from .metrics import gradient_energy, psnr
@@ -66,7 +66,10 @@ def evaluate(
         truth = faces[index].unsqueeze(0)
         degraded, _ = degrade(truth, EVALUATION_RECIPE, generator)
         restored = restorer.restore(degraded, LocalHost())
-        degraded, restored, truth = (_chw(x, restorer.size) for x in (degraded, restored, truth))
+        side = restorer.size
+        degraded, restored, truth = (
+            resize(x, side, side).permute(0, 3, 1, 2) for x in (degraded, restored, truth)
+        )
         for name, value in _figures(degraded, restored, truth, embedder).items():
             columns.setdefault(name, []).append(value)
         if len(shown) < SHOWN:
@@ -75,13 +78,6 @@ def evaluate(
         write_picture(sheet, torch.cat(shown, dim=2).permute(1, 2, 0), overwrite=True)
     means = {name: torch.stack(values).mean().item() for name, values in columns.items()}
     return _table(means, count)
-
-
-def _chw(image: Tensor, size: int) -> Tensor:
-    x = image.permute(0, 3, 1, 2)
-    if x.shape[-1] != size:
-        x = F.interpolate(x, (size, size), mode="bicubic", antialias=True, align_corners=False).clamp(0, 1)
-    return x
 
 
 def _figures(

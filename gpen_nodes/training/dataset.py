@@ -7,14 +7,13 @@ from pathlib import Path
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 from torch.utils.data import Dataset
 
 from ..atomic import replacing
 from ..degradation import DegradationRecipe, degrade
 from ..errors import ImageError
-from ..images import from_uint8, to_network
+from ..images import from_uint8, resize, to_network
 
 __all__ = ["FaceStore", "TrainingPairs"]
 
@@ -94,9 +93,5 @@ class TrainingPairs(Dataset):
         if torch.rand((), generator=chance) < 0.5:
             truth = truth.flip(2)
         degraded, _ = degrade(truth, self.recipe, chance)
-        pair = to_network(torch.cat((degraded, truth)))
-        if pair.shape[-1] != self.size:
-            pair = F.interpolate(
-                pair, (self.size, self.size), mode="bilinear", antialias=True, align_corners=False
-            )
+        pair = to_network(resize(torch.cat((degraded, truth)), self.size, self.size, mode="bilinear"))
         return pair[0], pair[1]

@@ -5,14 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 
 import torch
-import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor
 
 from ..degradation import EVALUATION_RECIPE, degrade
 from ..errors import ImageError
 from ..evaluation.metrics import gradient_energy, psnr
-from ..images import from_network, to_network, to_uint8
+from ..images import from_network, resize, to_network, to_uint8
 from ..model import Gpen
 from .config import TrainingConfig
 from .dataset import FaceStore
@@ -43,7 +42,9 @@ class Samples:
             )
         truth = torch.stack([store[i] for i in kept])
         degraded, _ = degrade(truth, EVALUATION_RECIPE, torch.Generator().manual_seed(0))
-        self.truth, self.degraded = (_resized(to_network(x), config.size) for x in (truth, degraded))
+        self.truth, self.degraded = (
+            to_network(resize(x, config.size, config.size, mode="bilinear")) for x in (truth, degraded)
+        )
 
     @torch.no_grad()
     def write(self, model: Gpen, path: Path) -> dict[str, float]:
@@ -65,9 +66,3 @@ class Samples:
 
 def _unit(x: Tensor) -> Tensor:
     return ((x + 1) / 2).clamp(0, 1)
-
-
-def _resized(x: Tensor, size: int) -> Tensor:
-    if x.shape[-1] == size:
-        return x
-    return F.interpolate(x, (size, size), mode="bilinear", antialias=True, align_corners=False)
