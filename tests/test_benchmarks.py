@@ -1,0 +1,134 @@
+"""The benchmarks themselves: who runs when, what is counted, and what is said when nothing can be."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+FOLDER = Path(__file__).resolve().parents[1] / "benchmarks"
+
+
+@pytest.fixture
+def measure(monkeypatch):
+    """The module, with workers that find it."""
+    monkeypatch.syspath_prepend(str(FOLDER))
+    return importlib.import_module("measure")
+
+
+def load(name: str, log: str):
+    """Work of 200 MB that takes no CPU time, and says when it loads and when it runs."""
+    from measure import Work
+
+    def say(what: str) -> None:
+        with Path(log).open("a") as file:
+            file.write(f"{what} {name}\n")
+
+    def run() -> None:
+        say("run")
+        np.ones(25_000_000)
+        time.sleep(0.2)
+
+    say("load")
+    if name == "broken":
+        raise ValueError("no such luck\nand a long story")
+    return Work((lambda: os.kill(os.getpid(), signal.SIGKILL)) if name == "killed" else run)
+
+
+def take_turns(measure, log: Path, names: list[str]):
+    workers = {name: measure.Worker(load, name, str(log)) for name in names}
+    return measure.take_turns(workers, 2, "test")
+
+
+def test_workers_load_once_and_take_turns(measure, tmp_path):
+    turns = take_turns(measure, tmp_path / "log", ["a", "b"])
+    lines = (tmp_path / "log").read_text().splitlines()
+    assert lines == ["load a", "run a", "load b", "run b", "run a", "run b"]
+    assert [len(samples) for samples in turns.samples.values()] == [2, 2]
+
+
+def test_wall_time_and_cpu_time_are_told_apart(measure, tmp_path):
+    for sample in take_turns(measure, tmp_path / "log", ["a"]).samples["a"]:
+        assert sample.wall_s >= 0.2
+        assert 0 < sample.cpu_s <= sample.wall_s - 0.15
+
+
+@pytest.mark.skipif(not Path("/proc/self/clear_refs").exists(), reason="peaks are reset on Linux alone")
+def test_the_peak_is_that_of_the_run_and_not_of_the_loading(measure):
+    def sample(megabytes: int):
+        return measure._take(measure.Work(lambda: np.ones(megabytes * 125_000)))
+
+    np.ones(75_000_000)  # 600 MB that were freed before.
+    held = measure.resident_mb()
+    assert sample(200).peak_mb == pytest.approx(held + 200, abs=40)
+    assert sample(1).peak_mb == pytest.approx(held, abs=40)
+
+
+def test_idle_workers_make_room_where_memory_is_short(measure, tmp_path, monkeypatch):
+    monkeypatch.setattr(measure, "available_mb", lambda: 0.0)
+    take_turns(measure, tmp_path / "log", ["a", "b"])
+    lines = (tmp_path / "log").read_text().splitlines()
+    assert lines == ["load a", "run a", "load b", "run b"] * 2
+
+
+def test_a_failure_is_told_in_one_line_and_the_others_go_on(measure, tmp_path):
+    turns = take_turns(measure, tmp_path / "log", ["broken", "killed", "a"])
+    assert turns.failed == {
+        "broken": "ValueError: no such luck",
+        "killed": "its process ended with exit code -9",
+    }
+    assert len(turns.samples["a"]) == 2
+
+
+def test_psnr_of_a_constant_difference(measure):
+    psnr = importlib.import_module("forward").psnr
+    expected = np.zeros((1, 3, 8, 8), np.float32)
+    assert psnr(expected + np.float32(0.02), expected) == pytest.approx(40, abs=1e-4)
+    assert psnr(expected, expected) == pytest.approx(150.5, abs=0.1)
+
+
+def run_forward(*arguments: str) -> subprocess.CompletedProcess[str]:
+    environment = {name: value for name, value in os.environ.items() if name != "GPEN_REFERENCE"}
+    command = [sys.executable, str(FOLDER / "forward.py"), *arguments]
+    return subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
+
+
+def test_forward_measures_a_checkpoint_and_says_what_is_missing(tiny_checkpoint, tmp_path):
+    rows = tmp_path / "rows.json"
+    names = ("reference", "module-fp32")
+    run = run_forward(
+        *("--model", str(tiny_checkpoint), "--runs", "1", "--json", str(rows), "--variants", *names)
+    )
+    assert run.returncode == 0, run.stderr
+    assert "not available: GPEN_REFERENCE names no checkout" in run.stdout
+    reference, module = json.loads(rows.read_text())
+    assert reference["wall_s"] is None
+    assert (module["size"], module["variant"]) == (64, "module-fp32")
+    assert min(module["wall_s"], module["cpu_s"]) > 0
+    assert module["rss_mb"] > 100
+    assert module["psnr_db"] >= 100
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("--sizes", "300"),
+        ("--variants", "nope"),
+        ("--device", "cuda", "--variants", "reference"),
+        ("--model", "absent.safetensors", "--sizes", "256"),
+        ("--runs", "0"),
+    ],
+)
+def test_forward_refuses_wrong_options_in_a_sentence(arguments):
+    run = run_forward(*arguments)
+    assert run.returncode != 0
+    assert run.stderr.endswith(".\n")
+    assert run.stderr.count("\n") == 1
