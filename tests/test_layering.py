@@ -26,7 +26,8 @@ BELOW = {
     "checkpoints": {"model", "atomic"},
     "restorer": {"model", "checkpoints", "images", "host"},
     "cache": {"restorer", "host"},
-    "pipeline": {"faces", "cache", "restorer", "host", "images"},
+    "crops": {"faces", "restorer", "host", "images"},
+    "pipeline": {"faces", "crops", "cache", "restorer", "host", "images"},
 }
 LOWER = set(BELOW)
 BELOW["evaluation"] = LOWER - {"cache"}
