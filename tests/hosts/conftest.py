@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import importlib
 import importlib.util
-import os
 import sys
 from pathlib import Path
 from types import SimpleNamespace
@@ -14,9 +13,9 @@ import pytest
 import torch
 
 from gpen_nodes import forget_restorers
+from tests.hosts.server import COMFYUI_DIR, Server
 
 ROOT = Path(__file__).resolve().parents[2]
-COMFYUI_DIR = os.environ.get("COMFYUI_DIR", "")
 
 
 def _load_pack(name: str = "/ComfyUI/custom_nodes/gpen-nodes"):
@@ -48,6 +47,16 @@ def comfyui():
     host["pack"] = pack
     yield SimpleNamespace(**host)
     sys.path[:] = before
+
+
+@pytest.fixture(scope="session")
+def server(tmp_path_factory):
+    """A real ComfyUI with our pack in it."""
+    if not COMFYUI_DIR:
+        pytest.skip("COMFYUI_DIR names no ComfyUI")
+    server = Server(COMFYUI_DIR, tmp_path_factory.mktemp("comfyui"))
+    yield server
+    server.close()
 
 
 @pytest.fixture

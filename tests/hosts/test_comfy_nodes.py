@@ -21,10 +21,10 @@ from gpen_nodes import (
     restore_image,
     shipped_model,
 )
+from tests.hosts.server import COMFYUI_DIR
 
 HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
-COMFYUI_DIR = os.environ.get("COMFYUI_DIR", "")
 SHIPPED = "gpen-lite-256.safetensors"
 
 
