@@ -1,6 +1,6 @@
 """ComfyUI's nodes over the core: a body converts, calls, and converts back.
 
-Ids, inputs and defaults are a public contract, see docs/decisions/0008-the-comfyui-contract.md.
+Ids, inputs and defaults are a public contract: tests/hosts/comfyui_contract.json holds it.
 """
 # pyright: reportMissingImports=false
 

@@ -31,7 +31,7 @@ def draw_faces(image: Tensor, faces: Sequence[Face]) -> Tensor:
     """
     batch = as_batch(image)[..., :3]
     pictures = np.array(to_uint8(batch.expand(*batch.shape[:3], 3)), order="C")
-    width = max(1, round(max(pictures.shape[1:3]) / 500))
+    width = max(1, round(max(pictures.shape[1:3]) / 300))
     for index, picture in enumerate(pictures):
         for number, face in enumerate(face for face in faces if face.image_index == index):
             x0, y0, x1, y1 = (round(v) for v in face.box)
