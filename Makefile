@@ -26,7 +26,7 @@ test: lint
 # needed there): make test-comfyui COMFYUI_DIR=../ComfyUI COMFYUI_PYTHON=../ComfyUI/.venv/bin/python
 COMFYUI_PYTHON ?= python3
 test-comfyui:
-	COMFYUI_DIR=$(abspath $(COMFYUI_DIR)) $(COMFYUI_PYTHON) -m pytest tests/hosts
+	COMFYUI_DIR=$(abspath $(COMFYUI_DIR)) $(COMFYUI_PYTHON) -m pytest --confcutdir=tests tests/hosts
 
 lint: $(VENV)/installed
 	$(BIN)/ruff check .

@@ -239,17 +239,17 @@ class LoadModel(io.ComfyNode):
         return define("GPEN_LoadModel", inputs, [GpenModel.Output("model")], "load face restore model")
 
     @classmethod
-    def validate_inputs(cls, model_name: str) -> bool | str:
-        """The host's own check would only say that a name isn't in its list."""
+    def validate_inputs(cls, model_name: str | None = None) -> bool | str:
+        """The host's own check would only say that a name isn't in its list. A linked name isn't known yet."""
         try:
-            find_model(model_name)
+            find_model(model_name or SHIPPED)
         except MissingWeightsError as error:
             return str(error)
         return True
 
     @classmethod
-    def fingerprint_inputs(cls, model_name: str, **others: Any) -> Any:
-        path = find_model(model_name)
+    def fingerprint_inputs(cls, model_name: str | None = None, **others: Any) -> Any:
+        path = find_model(model_name or SHIPPED)
         status = path.stat()
         return str(path), status.st_mtime_ns, status.st_size
 

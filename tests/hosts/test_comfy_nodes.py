@@ -192,6 +192,7 @@ def test_a_missing_model_says_where_it_was_looked_for(comfyui, models):
     assert str(models / "gpen") in said
     assert "docs/checkpoints.md" in said
     assert comfyui.nodes["GPEN_LoadModel"].validate_inputs(SHIPPED) is True
+    assert comfyui.nodes["GPEN_LoadModel"].validate_inputs() is True  # the name comes over a link
     with pytest.raises(MissingWeightsError):
         comfyui.door.find_model("../" + os.path.basename(__file__))
 
