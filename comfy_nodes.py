@@ -240,7 +240,7 @@ class LoadModel(io.ComfyNode):
 
     @classmethod
     def validate_inputs(cls, model_name: str | None = None) -> bool | str:
-        """The host's own check would only say that a name isn't in its list. A linked name isn't known yet."""
+        """The host's own check says only that a name isn't in its list. A linked name isn't known yet."""
         try:
             find_model(model_name or SHIPPED)
         except MissingWeightsError as error:
