@@ -4,7 +4,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test lint clean
+.PHONY: demo test test-comfyui lint clean
 
 $(VENV)/installed: pyproject.toml
 	$(PYTHON) -m venv $(VENV)
@@ -21,6 +21,12 @@ demo: $(VENV)/installed
 
 test: lint
 	$(BIN)/pytest
+
+# In a real ComfyUI, with the Python that runs it (pytest, hypothesis, scikit-image and, for the page, playwright are
+# needed there): make test-comfyui COMFYUI_DIR=../ComfyUI COMFYUI_PYTHON=../ComfyUI/.venv/bin/python
+COMFYUI_PYTHON ?= python3
+test-comfyui:
+	COMFYUI_DIR=$(abspath $(COMFYUI_DIR)) $(COMFYUI_PYTHON) -m pytest --confcutdir=tests tests/hosts
 
 lint: $(VENV)/installed
 	$(BIN)/ruff check .

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from .cache import forget_restorers, get_restorer
 from .checkpoints import Checkpoint, read_checkpoint, write_checkpoint
+from .crops import replace_crops, restore_crops, restore_faces
 from .degradation import EVALUATION_RECIPE, DegradationRecipe, DegradationValues, apply_degradation, degrade
 from .errors import (
     ArchitectureError,
@@ -16,12 +17,25 @@ from .errors import (
     OptionError,
     UnsafeCheckpointError,
 )
-from .faces import DETECTORS, ORDERS, TEMPLATES, Face, align_face, detect_faces, paste_back
+from .faces import (
+    DETECTORS,
+    ORDERS,
+    SELECTION_ORDERS,
+    TEMPLATES,
+    Face,
+    FaceReport,
+    align_face,
+    detect_faces,
+    draw_faces,
+    face_likeness,
+    paste_back,
+    select_faces,
+)
 from .host import Host, LocalHost
 from .images import from_uint8, to_uint8
 from .model import Discriminator, DiscriminatorConfig, Gpen, GpenConfig, grow
 from .picture import Picture, read_picture, write_picture
-from .pipeline import FaceReport, Restoration, check_aligned, restore_faces, restore_image, select_faces
+from .pipeline import Restoration, check_aligned, restore_image
 from .restorer import DTYPES, Restorer
 from .weights import shipped_model
 
@@ -32,6 +46,7 @@ __all__ = [
     "DTYPES",
     "EVALUATION_RECIPE",
     "ORDERS",
+    "SELECTION_ORDERS",
     "TEMPLATES",
     "ArchitectureError",
     "Checkpoint",
@@ -61,6 +76,8 @@ __all__ = [
     "check_aligned",
     "degrade",
     "detect_faces",
+    "draw_faces",
+    "face_likeness",
     "forget_restorers",
     "from_uint8",
     "get_restorer",
@@ -68,6 +85,8 @@ __all__ = [
     "paste_back",
     "read_checkpoint",
     "read_picture",
+    "replace_crops",
+    "restore_crops",
     "restore_faces",
     "restore_image",
     "select_faces",

@@ -2,44 +2,20 @@
 
 from __future__ import annotations
 
-import dataclasses
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor
 
+from .crops import restore_faces
 from .errors import FaceError
-from .faces import Face, align_face, detect_faces, paste_back, template_points
+from .faces import Face, FaceReport, align_face, detect_faces, paste_back, select_faces, template_points
 from .host import Host, LocalHost
 from .images import as_batch
 from .restorer import Restorer
 
-__all__ = ["FaceReport", "Restoration", "check_aligned", "restore_faces", "restore_image", "select_faces"]
-
-
-@dataclass(frozen=True)
-class FaceReport:
-    """What became of one detected face: restored, or why not."""
-
-    face: Face
-    restored: bool
-    why: str = ""
-
-    def to_dict(self) -> dict[str, Any]:
-        """Plain values for JSON; pixels of the picture that was searched."""
-        face = self.face
-        return {
-            "image_index": face.image_index,
-            "box": [round(v, 2) for v in face.box],
-            "landmarks": [[round(x, 2), round(y, 2)] for x, y in face.landmarks],
-            "score": round(face.score, 4),
-            "size": round(face.size, 1),
-            "restored": self.restored,
-            "why": self.why,
-        }
+__all__ = ["Restoration", "check_aligned", "restore_image"]
 
 
 @dataclass(frozen=True)
@@ -60,40 +36,14 @@ class Restoration:
     aligned: tuple[Face, ...]
     reports: tuple[FaceReport, ...]
 
-
-def select_faces(
-    faces: Sequence[Face], *, min_face: float = 0, max_faces: int | None = None
-) -> tuple[FaceReport, ...]:
-    """Decide which faces are to be restored: those large enough, at most ``max_faces`` of each picture.
-
-    The order is kept; ``min_face`` is compared with the box's side in pixels.
-    """
-    reports, taken = [], {}
-    for face in faces:
-        count = taken.get(face.image_index, 0)
-        if face.size < min_face:
-            why = f"smaller than min_face: {face.size:.0f} < {min_face:g} px"
-        elif max_faces is not None and count >= max_faces:
-            why = f"beyond the first {max_faces}"
-        else:
-            why, taken[face.image_index] = "", count + 1
-        reports.append(FaceReport(face, restored=not why, why=why))
-    return tuple(reports)
-
-
-def restore_faces(restorer: Restorer, faces: Sequence[Face], host: Host | None = None) -> tuple[Face, ...]:
-    """Restore aligned faces of any number of pictures together; gives them back with new crops.
-
-    Raises:
-        FaceError: a face has not been aligned.
-    """
-    crops = [face.crop for face in faces if face.crop is not None]
-    if len(crops) != len(faces):
-        raise FaceError("A face without a crop was given; expected faces that align_face has aligned.")
-    if not crops:
-        return ()
-    restored = restorer.restore(torch.stack(crops), host or LocalHost())
-    return tuple(dataclasses.replace(f, crop=crop) for f, crop in zip(faces, restored, strict=True))
+    @property
+    def text(self) -> str:
+        """What was done, for reading: a line for each face, and for each image without one."""
+        lines = []
+        for index in range(len(self.image)):
+            own = [str(report) for report in self.reports if report.face.image_index == index]
+            lines += [f"image {index}: {line}" for line in own or ["no face found, unchanged"]]
+        return "\n".join(lines)
 
 
 def restore_image(
@@ -136,6 +86,7 @@ def restore_image(
         quarter_turns=quarter_turns,
         order=order,
         device=host.device,
+        check_interrupt=host.check_interrupt,
     )
     reports = select_faces(found, min_face=min_face, max_faces=max_faces)
     aligned = []

@@ -27,5 +27,5 @@ def shipped_model() -> Path:
             return folder / NAME
     raise MissingWeightsError(
         f"The model that ships with the pack, {NAME}, is neither in {folders[0]} nor in {folders[1]}. "
-        "Clone or install the pack again, or name another model with --model_path."
+        "Clone or install the pack again, or name another model."
     )

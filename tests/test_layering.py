@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+import gpen_nodes
+
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = ROOT / "gpen_nodes"
 
@@ -26,7 +28,8 @@ BELOW = {
     "checkpoints": {"model", "atomic"},
     "restorer": {"model", "checkpoints", "images", "host"},
     "cache": {"restorer", "host"},
-    "pipeline": {"faces", "cache", "restorer", "host", "images"},
+    "crops": {"faces", "restorer", "host", "images"},
+    "pipeline": {"faces", "crops", "cache", "restorer", "host", "images"},
 }
 LOWER = set(BELOW)
 BELOW["evaluation"] = LOWER - {"cache"}
@@ -72,6 +75,16 @@ def test_hosts_stay_outside_and_heavy_packages_load_late(path):
     assert not {name.split(".")[0] for name in imports(path)} & HOSTS
     if part_of(path) != "training":
         assert not {name.split(".")[0] for name in imports(path, top_level_only=True)} & HEAVY
+
+
+@pytest.mark.parametrize("door", ["__init__.py", "comfy_nodes.py"])
+def test_doors_use_public_names_alone(door):
+    for node in ast.walk(ast.parse((ROOT / door).read_text())):
+        if isinstance(node, ast.Import):
+            assert not any(alias.name.startswith("gpen_nodes") for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and (node.module or "").startswith("gpen_nodes"):
+            assert node.module == "gpen_nodes"
+            assert {alias.name for alias in node.names} <= set(gpen_nodes.__all__)
 
 
 def test_importing_the_package_loads_nothing_heavy():

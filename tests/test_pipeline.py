@@ -8,7 +8,6 @@ import pytest
 import torch
 
 from gpen_nodes import (
-    Face,
     FaceError,
     LocalHost,
     Restorer,
@@ -16,9 +15,7 @@ from gpen_nodes import (
     check_aligned,
     detect_faces,
     read_checkpoint,
-    restore_faces,
     restore_image,
-    select_faces,
 )
 
 CPU = LocalHost("cpu")
@@ -31,10 +28,6 @@ def identity(tiny_checkpoint, monkeypatch):
     restorer.config = dataclasses.replace(restorer.config, size=256, input_size=256)
     monkeypatch.setattr(restorer, "module", torch.nn.Identity())
     return restorer
-
-
-def face(box, image_index=0):
-    return Face(box, ((0, 0),) * 5, 1.0, image_index, (100, 100))
 
 
 def test_an_identity_restorer_changes_next_to_nothing(astronaut, identity):
@@ -77,18 +70,24 @@ def test_alpha_and_gray_are_kept(astronaut, identity):
     assert len(gray.faces) == 1
 
 
-def test_small_faces_and_those_beyond_the_first_are_named():
-    faces = [face((0, 0, 50, 50)), face((0, 0, 30, 30)), face((0, 0, 10, 10)), face((0, 0, 40, 40), 1)]
-    reports = select_faces(faces, min_face=20, max_faces=1)
-    assert [r.restored for r in reports] == [True, False, False, True]
-    assert reports[1].why == "beyond the first 1"
-    assert reports[2].why == "smaller than min_face: 10 < 20 px"
-    assert reports[2].to_dict()["why"] == reports[2].why
+def test_the_text_names_every_face_and_every_image_without_one(astronaut, identity):
+    blank = torch.full_like(astronaut, 0.5)
+    lines = restore_image(torch.stack([blank, astronaut]), identity, min_face=200, host=CPU).text.splitlines()
+    assert lines[0] == "image 0: no face found, unchanged"
+    assert lines[1].startswith("image 1: face of 9")
+    assert lines[1].endswith("left as it is, smaller than min_face: 97 < 200 px")
 
 
-def test_faces_must_be_aligned_to_be_restored(identity):
-    with pytest.raises(FaceError, match="aligned"):
-        restore_faces(identity, [face((0, 0, 50, 50))], CPU)
+def test_an_empty_batch_comes_back_empty(identity):
+    result = restore_image(torch.zeros(0, 64, 48, 4), identity, host=CPU)
+    assert result.image.shape == (0, 64, 48, 4)
+    assert result.mask.shape == (0, 64, 48)
+    assert result.text == ""
+
+
+def test_an_interrupt_stops_before_the_next_picture_is_searched(astronaut, identity, recording_host):
+    with pytest.raises(KeyboardInterrupt):
+        restore_image(torch.stack([astronaut] * 3), identity, host=recording_host(patience=1))
 
 
 @pytest.mark.parametrize("template", ["gpen", "ffhq"])

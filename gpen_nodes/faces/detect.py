@@ -13,20 +13,12 @@ from ..errors import OptionError
 from ..images import as_batch
 from .boxes import Detections, non_maximum
 from .face import Face
+from .select import order_of
 
-__all__ = ["DETECTORS", "ORDERS", "detect_faces"]
+__all__ = ["DETECTORS", "detect_faces"]
 
 DETECTORS = ("mtcnn", "retinaface_mobile0.25", "retinaface_resnet50")
 """Names of the detectors. The first needs no download; the others run facexlib's RetinaFace."""
-
-_KEYS: dict[str, Callable[[Face], tuple[float, ...]]] = {
-    "size": lambda face: (-face.size, *face.box),
-    "score": lambda face: (-face.score, *face.box),
-    "position": lambda face: face.box,
-}
-
-ORDERS = tuple(_KEYS)
-"""Orders of an image's faces: largest first, highest score first, or left to right, then top to bottom."""
 
 
 def detect_faces(
@@ -40,6 +32,7 @@ def detect_faces(
     max_faces: int | None = None,
     device: torch.device | str | None = None,
     weights: str | Path | None = None,
+    check_interrupt: Callable[[], object] | None = None,
 ) -> tuple[Face, ...]:
     """Find the faces of an image or a batch.
 
@@ -50,10 +43,11 @@ def detect_faces(
         min_face: side of the smallest face, in pixels; 0 leaves it to the detector. MTCNN then looks for
             20 px and more, in pictures above 5.8 megapixels for proportionally larger ones.
         quarter_turns: also search the picture turned by 90°, 180° and 270°; four times the work.
-        order: one of ``ORDERS``; ties go by position, left to right, then top to bottom.
+        order: one of ``ORDERS``; ties go left to right, then top to bottom.
         max_faces: how many to keep in each image, the first in that order; None keeps all.
         device: where the detector runs; None takes the image's.
         weights: a file, or for MTCNN a folder, other than the default.
+        check_interrupt: called before each image; what it raises ends the search.
 
     Returns:
         Faces of the first image, then of the second, and so on.
@@ -64,24 +58,26 @@ def detect_faces(
         MissingWeightsError: the detector's weights, or facexlib, are not on this machine.
         CheckpointError: a damaged weight file.
     """
-    _check(detector, min_score, min_face, order, max_faces)
+    _check(detector, min_score, min_face, max_faces)
+    key = order_of(order)
     batch = as_batch(image)
     device = torch.device(device) if device is not None else batch.device
     find = _load(detector, device, None if weights is None else str(weights))
     faces: list[Face] = []
     with torch.inference_mode():
         for index, picture in enumerate(batch[..., :3]):
+            if check_interrupt is not None:
+                check_interrupt()
             picture = picture.to(device).permute(2, 0, 1).expand(3, -1, -1)
             found = _search(find, picture, min_score, min_face, quarter_turns)
             own = [face for face in _faces(found, index, picture.shape[-2:]) if face.size >= min_face]
-            faces += sorted(own, key=_KEYS[order])[:max_faces]
+            faces += sorted(own, key=key)[:max_faces]
     return tuple(faces)
 
 
-def _check(detector: str, min_score: float, min_face: float, order: str, max_faces: int | None) -> None:
-    for name, found, known in (("detector", detector, DETECTORS), ("order", order, ORDERS)):
-        if found not in known:
-            raise OptionError(f"Found {name} {found!r}; expected one of {', '.join(known)}.")
+def _check(detector: str, min_score: float, min_face: float, max_faces: int | None) -> None:
+    if detector not in DETECTORS:
+        raise OptionError(f"Found detector {detector!r}; expected one of {', '.join(DETECTORS)}.")
     if not 0 <= min_score <= 1:
         raise OptionError(f"Found min_score {min_score}; expected a value in [0, 1].")
     if not min_face >= 0:

@@ -45,3 +45,9 @@ class Face:
         """Side of the box in pixels: the square root of its area."""
         x0, y0, x1, y1 = self.box
         return (max(0.0, x1 - x0) * max(0.0, y1 - y0)) ** 0.5
+
+    @property
+    def centre(self) -> tuple[float, float]:
+        """(x, y) of the box's middle."""
+        x0, y0, x1, y1 = self.box
+        return (x0 + x1) / 2, (y0 + y1) / 2

@@ -1,4 +1,4 @@
-"""Who a face is: MobileFaceNet embeddings, differentiable, for training and evaluation.
+"""Who a face is: MobileFaceNet embeddings, differentiable, for training, evaluation and choosing faces.
 
 Chen et al., "MobileFaceNets: Efficient CNNs for Accurate Real-time Face Verification on Mobile Devices"
 (2018), arXiv:1804.07573, in the variant of github.com/foamliu/MobileFaceNet (Apache-2.0), which has 128
@@ -8,18 +8,22 @@ The exported file has batch norm folded into the convolutions.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from functools import lru_cache
 from pathlib import Path
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ..errors import ArchitectureError
-from .align import ARCFACE_POINTS, similarity, template_points
+from ..errors import ArchitectureError, FaceError
+from .align import ARCFACE_POINTS, align_face, similarity, template_points
+from .detect import detect_faces
+from .face import Face
 from .onnx_weights import read_onnx_weights
-from .resample import warp
+from .resample import resizing, warp
 
-__all__ = ["FaceEmbedder", "arcface_crop"]
+__all__ = ["FaceEmbedder", "arcface_crop", "face_likeness"]
 
 # Channels of the expanded and of the output layer, and stride, of each inverted residual block.
 _BLOCKS = [
@@ -41,6 +45,53 @@ def arcface_crop(crops: Tensor, template: str = "gpen") -> Tensor:
     """
     matrix = similarity(ARCFACE_POINTS, template_points(template, crops.shape[-1]))
     return warp(crops, matrix, (112, 112))
+
+
+@torch.inference_mode()
+def face_likeness(faces: Sequence[Face], reference: Tensor, weights: str | Path) -> tuple[float, ...]:
+    """How much aligned faces look like a person.
+
+    Args:
+        faces: aligned by ``align_face``, to any template and size.
+        reference: [B, H, W, C] or [H, W, C] in [0, 1], photos of the person, whose largest face counts.
+        weights: MobileFaceNet.onnx, see docs/checkpoints.md; kept once read.
+
+    Returns:
+        For each face the cosine to the most similar photo: about 0.9 for one person under like conditions,
+        about 0 for two.
+
+    Raises:
+        FaceError: no face in the reference, or a face that isn't aligned.
+        CheckpointError: the weights are missing, damaged or another network's.
+    """
+    persons = detect_faces(reference, max_faces=1)
+    if not persons:
+        raise FaceError("No face was found in the reference picture. Give one that shows the person's face.")
+    if not faces:
+        return ()
+    embedder = _embedder(str(weights))
+    known = embedder(torch.cat([_arcface_crop_of(align_face(reference, face, 256)) for face in persons]))
+    found = embedder(torch.cat([_arcface_crop_of(face) for face in faces]))
+    return tuple((found @ known.T).amax(1).tolist())
+
+
+@lru_cache(maxsize=1)
+def _embedder(weights: str) -> FaceEmbedder:
+    return FaceEmbedder.load(weights)
+
+
+def _arcface_crop_of(face: Face) -> Tensor:
+    """[1, 3, 112, 112] on the CPU, by the face's own landmarks: whatever it was aligned to."""
+    if face.crop is None or face.matrix is None:
+        raise FaceError("A face that isn't aligned has no looks. Align it with align_face first.")
+    side = len(face.crop)
+    landmarks = torch.tensor(face.landmarks, dtype=torch.float64)
+    points = landmarks @ face.matrix[:, :2].T + face.matrix[:, 2]
+    to_side = resizing(side / face.crop_size, side / face.crop_size)
+    points = points @ to_side[:, :2].T + to_side[:, 2]
+    matrix = similarity(ARCFACE_POINTS, tuple((x, y) for x, y in points.tolist()))
+    crop = face.crop.detach().to("cpu", torch.float32).permute(2, 0, 1)[None]
+    return warp(crop, matrix, (112, 112)).clamp(0, 1)
 
 
 class FaceEmbedder(nn.Module):

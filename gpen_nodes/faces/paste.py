@@ -11,6 +11,7 @@ from torch import Tensor
 
 from ..errors import FaceError, OptionError
 from ..images import as_batch
+from .colour import matched
 from .face import Face
 from .resample import compose, extent, invert, resizing, shift, unit_grid, warp
 
@@ -32,6 +33,7 @@ def paste_back(
     softness: float = 0.4,
     scale: float | None = None,
     mask: Tensor | None = None,
+    match_colour: bool = False,
 ) -> tuple[Tensor, Tensor]:
     """Paste the crops of aligned, restored faces into the image that they came from.
 
@@ -47,6 +49,7 @@ def paste_back(
         softness: share of the crop's half side over which it fades, in (0, 1].
         scale: how many times larger the image is than the one searched; None compares it with ``image_size``.
         mask: [B, H, W], [1, H, W] or [H, W] in [0, 1], how far pasting is allowed; None is fully everywhere.
+        match_colour: give each crop the image's tones first: all that is coarser than 1/8 of its side.
 
     Returns:
         The image [B, H, W, C], and what share of each pixel is new, [B, H, W] in [0, 1].
@@ -64,15 +67,15 @@ def paste_back(
         return out, weights
     # A sum of floats depends on its order, so the order mustn't be the caller's.
     ordered = sorted(faces, key=_sorting_key)
-    places = [place for face in ordered for place in _places(face, batch, scale)]
+    places = [place for face in ordered for place in _places(face, batch, scale, match_colour)]
     shared = _shared([region for _, _, region in places])
-    for (face, to_crop, region), meets in zip(places, shared, strict=True):
-        share = strength * _weight(face, to_crop, region, softness, out)
+    for (crop, to_crop, region), meets in zip(places, shared, strict=True):
+        share = strength * _weight(crop, to_crop, region, softness, out)
         if allowed is not None:
             share *= allowed[region]
         old = _planes(batch, region).contiguous()
         new = _planes(out, region) if meets else old
-        blended = _seen(face, to_crop, region, out).sub_(old).mul_(share).add_(new)
+        blended = _seen(crop, to_crop, region, out).sub_(old).mul_(share).add_(new)
         if not meets:
             blended.clamp_(0, 1)
         _planes(out, region).copy_(torch.where(share > 0, blended, new))
@@ -139,8 +142,10 @@ def _sorting_key(face: Face) -> tuple[int, list[float], float]:
     return face.image_index, matrix.flatten().tolist(), crop.sum().item()
 
 
-def _places(face: Face, batch: Tensor, scale: float | None) -> Iterator[tuple[Face, Tensor, Region]]:
-    """The regions that a face's crop covers, each with the map from its pixels to the crop's."""
+def _places(
+    face: Face, batch: Tensor, scale: float | None, match_colour: bool
+) -> Iterator[tuple[Tensor, Tensor, Region]]:
+    """The regions that a face covers, each with the crop and the map from its pixels to the crop's."""
     if not 0 <= face.image_index < len(batch):
         raise FaceError(f"A face of image {face.image_index} can't go into a batch of {len(batch)} images.")
     height, width = batch.shape[1:3]
@@ -155,6 +160,8 @@ def _places(face: Face, batch: Tensor, scale: float | None) -> Iterator[tuple[Fa
     side = len(crop)
     to_crop = compose(resizing(side / face.crop_size, side / face.crop_size), matrix)
     to_crop = compose(to_crop, resizing(1 / sx, 1 / sy))
+    if match_colour:
+        crop = matched(crop.to(batch), batch[face.image_index], to_crop)
     (x0, x1), (y0, y1) = (
         (max(0, math.floor(low)), min(limit, math.ceil(high) + 1))
         for (low, high), limit in zip(extent(invert(to_crop), (side, side)), (width, height), strict=True)
@@ -162,24 +169,23 @@ def _places(face: Face, batch: Tensor, scale: float | None) -> Iterator[tuple[Fa
     rows = max(1, _BAND_PIXELS // max(1, x1 - x0))
     for top in range(y0, y1 if x0 < x1 else y0, rows):
         region = face.image_index, slice(top, min(top + rows, y1)), slice(x0, x1)
-        yield face, compose(to_crop, shift(x0, top)), region
+        yield crop, compose(to_crop, shift(x0, top)), region
 
 
-def _seen(face: Face, to_crop: Tensor, region: Region, out: Tensor) -> Tensor:
+def _seen(crop: Tensor, to_crop: Tensor, region: Region, out: Tensor) -> Tensor:
     """The crop as it appears in a region of ``out``, [1 or 3, h, w]."""
-    crop = _aligned(face)[1].to(out).permute(2, 0, 1)
-    seen = warp(crop[None], to_crop, _size(region))[0]
+    seen = warp(crop.to(out).permute(2, 0, 1)[None], to_crop, _size(region))[0]
     if out.shape[3] == 1:
         seen = (seen * seen.new_tensor(_LUMA)[:, None, None]).sum(0, keepdim=True)
     return seen
 
 
-def _weight(face: Face, to_crop: Tensor, region: Region, softness: float, out: Tensor) -> Tensor:
+def _weight(crop: Tensor, to_crop: Tensor, region: Region, softness: float, out: Tensor) -> Tensor:
     """How much the crop counts in a region, [h, w]: 1 in its middle, 0 at its border and beyond.
 
     It falls along a superellipse, that touches the crop's sides.
     """
-    crop = _aligned(face)[1].to(out).permute(2, 0, 1)
+    crop = crop.to(out).permute(2, 0, 1)
     x, y = unit_grid(to_crop, _size(region), crop).abs_().unbind(-1)
     radius = x.pow(_ROUNDNESS).add_(y.pow(_ROUNDNESS)).pow_(1 / _ROUNDNESS)
     t = radius.neg_().add_(1).div_(softness).clamp_(0, 1)

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from gpen_nodes.errors import CheckpointError, ImageError, MissingWeightsError, OptionError
-from gpen_nodes.faces import detect
+from gpen_nodes.faces import ORDERS, detect
 from gpen_nodes.faces.detect import detect_faces
 from gpen_nodes.images import from_uint8
 
@@ -71,7 +71,7 @@ def test_retinaface_decodes_as_facexlib_does(solvay: Tensor, shared_data: Path) 
     with torch.no_grad():
         expected = net.detect_faces(part.flip(-1).numpy() * 255, 0.9) - 0.5
     expected = expected[expected[:, 0].argsort()]
-    found = detect_faces(part, order="position", **options)  # pyright: ignore
+    found = detect_faces(part, order="left_to_right", **options)  # pyright: ignore
     assert np.allclose([np.ravel(face.landmarks) for face in found], expected[:, 5:], atol=1e-2)
     edges = np.array([639.5, 479.5, 639.5, 479.5])
     assert np.allclose([face.box for face in found], expected[:, :4].clip(-0.5, edges), atol=1e-2)
@@ -120,10 +120,11 @@ def test_quarter_turns_find_the_same_landmarks(astronaut: Tensor, turns: int) ->
 
 
 def test_orders_and_limits(solvay: Tensor) -> None:
-    by_size, by_score, by_position = (detect_faces(solvay, order=order) for order in detect.ORDERS)
+    by_size, by_score, from_left, from_top = (detect_faces(solvay, order=order) for order in ORDERS)
     assert [f.size for f in by_size] == sorted((f.size for f in by_size), reverse=True)
     assert [f.score for f in by_score] == sorted((f.score for f in by_score), reverse=True)
-    assert [f.box for f in by_position] == sorted(f.box for f in by_position)
+    assert [f.box for f in from_left] == sorted(f.box for f in from_left)
+    assert [f.box[1] for f in from_top] == sorted(f.box[1] for f in from_top)
     assert [f.box for f in detect_faces(solvay, max_faces=3)] == [f.box for f in by_size[:3]]
     middle = by_size[14].size
     assert all(f.size >= middle for f in detect_faces(solvay, min_face=middle))

@@ -205,6 +205,31 @@ def test_a_mask_restricts_pasting() -> None:
     assert out[0, 32, 31].min() == 1
 
 
+def test_tones_come_from_the_picture_and_detail_from_the_crop(astronaut: Tensor) -> None:
+    (face,) = detect_faces(astronaut)
+    aligned = align_face(astronaut, face, 256)
+    assert aligned.crop is not None
+    ramp = torch.linspace(-0.1, 0.1, 256)[:, None, None] * torch.tensor([1.0, 0.5, -1.0])
+    checks = (torch.arange(256) // 2 % 2 * 0.05)[None, :, None]
+    tinted = replace(aligned, crop=(aligned.crop * 0.7 + 0.1 + ramp + checks).clamp(0, 1))
+    plain, mask = paste_back(astronaut, [tinted])
+    matched, same_mask = paste_back(astronaut, [tinted], match_colour=True)
+    assert torch.equal(mask, same_mask)
+    middle = mask == 1
+    off, less = ((out[middle] - astronaut[middle[0]]).mean(0).abs().max() for out in (plain, matched))
+    assert off > 0.03
+    assert less < 0.01
+    untouched, _ = paste_back(astronaut, [aligned], match_colour=True)
+    assert (untouched - paste_back(astronaut, [aligned])[0]).abs().max() < 0.02
+    gray = astronaut.mean(-1, keepdim=True)
+    into_gray, _ = paste_back(gray, [tinted], match_colour=True)
+    assert (into_gray[middle] - gray[middle[0]]).mean().abs() < 0.01
+    twice = F.interpolate(astronaut.permute(2, 0, 1)[None], scale_factor=2, mode="bicubic").clamp(0, 1)
+    twice = twice[0].permute(1, 2, 0)
+    large, large_mask = paste_back(twice, [tinted], match_colour=True)
+    assert (large[large_mask == 1] - twice[large_mask[0] == 1]).mean(0).abs().max() < 0.01
+
+
 def test_faces_go_to_their_image_of_the_batch() -> None:
     face = face_at(32, 32, 40, 0, torch.ones(32, 32, 3), (64, 64))
     out, _ = paste_back(torch.zeros(3, 64, 64, 3), [replace(face, image_index=2)])

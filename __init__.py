@@ -1,0 +1,49 @@
+"""ComfyUI's door: a clone of the repository in custom_nodes is a node pack.
+
+Nothing of the host is imported until it calls ``comfy_entrypoint``: any program may import this file.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import sys
+from pathlib import Path
+from typing import Any
+
+__all__ = ["WEB_DIRECTORY", "comfy_entrypoint"]
+
+WEB_DIRECTORY = "./web"
+
+
+async def comfy_entrypoint() -> Any:
+    """Called by ComfyUI once it has loaded its own nodes."""
+    _import_core(Path(__file__).resolve().parent / "gpen_nodes")
+    from .comfy_nodes import GpenExtension
+
+    return GpenExtension()
+
+
+def _import_core(folder: Path) -> None:
+    """Import the ``gpen_nodes`` that lies beside this file under its own name, leaving sys.path alone.
+
+    The host loads a pack under a name made of its path. A relative import would give the core a second name,
+    and with it a second copy of every resident model; an absolute one could find an older installed copy.
+    """
+    known = sys.modules.get("gpen_nodes")
+    if known is not None:
+        found = Path(known.__file__ or "").resolve().parent
+        if found != folder:
+            raise ImportError(
+                f"gpen_nodes is already loaded from {found}, and this pack needs the one in {folder}. Keep "
+                "one of the two: remove the other from custom_nodes, or pip uninstall gpen-nodes."
+            )
+        return
+    spec = importlib.util.spec_from_file_location("gpen_nodes", folder / "__init__.py")
+    if spec is None or spec.loader is None:
+        raise ImportError(f"{folder} holds no package gpen_nodes. Clone the pack again.")
+    module = sys.modules["gpen_nodes"] = importlib.util.module_from_spec(spec)
+    try:
+        spec.loader.exec_module(module)
+    except BaseException:
+        del sys.modules["gpen_nodes"]
+        raise

@@ -1,0 +1,476 @@
+"""ComfyUI's nodes over the core: a body converts, calls, and converts back.
+
+Ids, inputs and defaults are a public contract: tests/hosts/comfyui_contract.json holds it.
+"""
+# pyright: reportMissingImports=false
+
+from __future__ import annotations
+
+import json
+import math
+import os
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import folder_paths
+import torch
+import torch.nn.functional as F
+from comfy_api.latest import ComfyExtension, io
+from PIL import Image
+from torch import Tensor
+
+import comfy.model_management
+import comfy.model_patcher
+import comfy.utils
+from comfy.cli_args import args
+from gpen_nodes import (
+    DETECTORS,
+    EVALUATION_RECIPE,
+    SELECTION_ORDERS,
+    TEMPLATES,
+    DegradationRecipe,
+    Face,
+    MissingWeightsError,
+    OptionError,
+    Restorer,
+    align_face,
+    degrade,
+    detect_faces,
+    draw_faces,
+    face_likeness,
+    get_restorer,
+    paste_back,
+    replace_crops,
+    restore_crops,
+    restore_faces,
+    restore_image,
+    select_faces,
+    shipped_model,
+    to_uint8,
+)
+
+__all__ = ["ComfyHost", "GpenExtension"]
+
+FOLDERS = ("gpen", "facerestore_models")  # keys of the host: ours, and the one that older packs share
+EXTENSIONS = {".pth", ".pt", ".safetensors"}
+SHIPPED = "gpen-lite-256.safetensors"
+LIKENESS_WEIGHTS = "MobileFaceNet.onnx"
+AUTO_DTYPE = "fp32"  # what "auto" means, unless the host's flags say otherwise
+
+GpenModel = io.Custom("GPEN_MODEL")
+GpenFaces = io.Custom("GPEN_FACES")
+management = comfy.model_management
+
+
+class ComfyHost:
+    """The core's host, for one run of a restorer that ``load_model`` gave."""
+
+    def __init__(self, model: Restorer) -> None:
+        self._patcher: Any = model.patcher  # type: ignore[attr-defined]
+        self._bar: Any = None
+
+    @property
+    def device(self) -> torch.device:
+        return self._patcher.load_device
+
+    def place(self, module: torch.nn.Module, memory_required: int) -> None:
+        management.load_models_gpu([self._patcher], memory_required=memory_required, force_full_load=True)
+        # Short of memory, the host leaves parts of a module that isn't made of its own layers where they are,
+        # and says that it has loaded them.
+        module.to(self.device)
+
+    def progress(self, done: int, total: int, preview: Tensor | None = None) -> None:
+        if self._bar is None:
+            self._bar = comfy.utils.ProgressBar(total)
+        picture = None if preview is None else ("JPEG", Image.fromarray(to_uint8(preview)), 256)
+        self._bar.update_absolute(done, total, picture)
+
+    def check_interrupt(self) -> None:
+        management.throw_exception_if_processing_interrupted()
+
+
+def load_model(path: Path, dtype: str = "auto") -> Restorer:
+    """The process's one restorer of a file and dtype, known to the host's memory manager as ``.patcher``."""
+    if dtype == "auto":
+        half = args.force_fp16 and management.should_use_fp16(management.get_torch_device())
+        dtype = "fp16" if half else "fp32" if args.force_fp32 else AUTO_DTYPE
+    with torch.inference_mode(False):  # else the host could not move its tensors outside nodes
+        model: Any = get_restorer(path, dtype)
+    if not hasattr(model, "patcher"):
+        patcher = getattr(comfy.model_patcher, "CoreModelPatcher", comfy.model_patcher.ModelPatcher)
+        devices = management.get_torch_device(), management.unet_offload_device()
+        model.patcher = patcher(model.module, load_device=devices[0], offload_device=devices[1])
+    return model
+
+
+def register_folders() -> None:
+    """Make ``models/gpen`` known, and ``models/facerestore_models`` where it exists."""
+    for key in FOLDERS:
+        folder = os.path.join(folder_paths.models_dir, key)
+        if key == "gpen" or (key not in folder_paths.folder_names_and_paths and os.path.isdir(folder)):
+            folder_paths.add_model_folder_path(key, folder)
+            # The host leaves the set of extensions empty, which would list every file.
+            known = folder_paths.folder_names_and_paths
+            known[key] = (known[key][0], set(EXTENSIONS))
+
+
+def model_names() -> list[str]:
+    """The shipped model, then what lies in the host's folders."""
+    keys = [key for key in FOLDERS if key in folder_paths.folder_names_and_paths]
+    found = [name for key in keys for name in folder_paths.get_filename_list(key)]
+    return list(dict.fromkeys([SHIPPED, *(name for name in found if Path(name).suffix in EXTENSIONS)]))
+
+
+def find_file(name: str) -> Path:
+    """A file of the host's folders.
+
+    Raises:
+        MissingWeightsError: it is in none of them.
+    """
+    known = [key for key in FOLDERS if key in folder_paths.folder_names_and_paths]
+    for key in known:
+        path = folder_paths.get_full_path(key, name)
+        if path is not None:
+            return Path(path)
+    searched = ", ".join(folder for key in known for folder in folder_paths.get_folder_paths(key))
+    raise MissingWeightsError(
+        f"Found no {name} in {searched}; put it there: this pack's docs/checkpoints.md says where weights "
+        f"come from. {SHIPPED} ships with the pack."
+    )
+
+
+def find_model(name: str) -> Path:
+    """The file of one of ``model_names``."""
+    return shipped_model() if name == SHIPPED else find_file(name)
+
+
+def fit_mask(mask: Tensor | None, image: Tensor) -> Tensor | None:
+    """A mask of any size as [B, H, W] of the image's; None for none."""
+    if mask is None or len(mask) == 0:
+        return None
+    mask = mask.reshape(-1, *mask.shape[-2:]).to(torch.float32)
+    size = tuple(image.shape[1:3])
+    if mask.shape[1:] != size:
+        if mask.shape[1:] == (64, 64) and not mask.any():
+            return None  # what LoadImage gives for a picture without alpha
+        mask = F.interpolate(mask[None], size, mode="bilinear", align_corners=False)[0]
+    return comfy.utils.repeat_to_batch_size(mask, len(image))
+
+
+def stack_crops(faces: tuple[Face, ...], size: int) -> Tensor:
+    """The faces' crops as an IMAGE, [N, S, S, 3]; of ``size`` px if there are none."""
+    crops = [face.crop for face in faces if face.crop is not None]
+    return torch.stack(crops) if crops else torch.zeros(0, size, size, 3)
+
+
+def give(tensor: Tensor) -> Tensor:
+    """A result where, and in the dtype in which, the host keeps what travels between nodes."""
+    dtype = getattr(management, "intermediate_dtype", lambda: torch.float32)()
+    return tensor.to(management.intermediate_device(), dtype)
+
+
+def parse_numbers(text: str) -> set[int] | None:
+    """ "0, 2-4" to {0, 2, 3, 4}; nothing to None."""
+    numbers: set[int] = set()
+    for part in text.replace(",", " ").split():
+        first, _, last = part.partition("-")
+        if not first.isdecimal() or (last and not last.isdecimal()):
+            raise OptionError(f"Found indices {text!r}; expected numbers from 0 on, such as 0, 2-4.")
+        numbers.update(range(int(first), int(last or first) + 1))
+    return numbers or None
+
+
+def define(node_id: str, inputs: list[io.Input], outputs: list[io.Output], *aliases: str) -> io.Schema:
+    """A schema with its texts, without what this version of the host doesn't know."""
+    texts = _texts()[node_id]
+    for one in inputs:
+        one.tooltip = texts["inputs"][one.id]["tooltip"]
+    for k, one in enumerate(outputs):
+        one.tooltip = texts["outputs"][str(k)]["tooltip"]
+    fields = {
+        "node_id": node_id,
+        "display_name": texts["display_name"],
+        "description": texts["description"],
+        "category": "image/face restoration",
+        "search_aliases": ["face restore", "restore faces", "GFPGAN", "CodeFormer", "GPEN", *aliases],
+        "inputs": inputs,
+        "outputs": outputs,
+    }
+    return io.Schema(**{k: v for k, v in fields.items() if k in io.Schema.__dataclass_fields__})
+
+
+@cache
+def _texts() -> dict[str, Any]:
+    """The English texts are a locale like any other: each stands in one place."""
+    path = Path(__file__).parent / "locales" / "en" / "nodeDefs.json"
+    return json.loads(path.read_text(encoding="utf-8"))
+
+
+ADVANCED: dict[str, Any] = {"extra_dict": {"advanced": True}}  # newer hosts have a keyword of its own
+
+
+def integer(id: str, default: int, high: int, low: int = 0, step: int = 1) -> io.Input:
+    return io.Int.Input(id, default=default, min=low, max=high, step=step)
+
+
+def share(id: str, default: float, low: float = 0, **more: Any) -> io.Input:
+    return io.Float.Input(id, default=default, min=low, max=1, step=0.01, **more)
+
+
+def detection_inputs() -> list[io.Input]:
+    """Which faces are found: the same for every node that looks for them."""
+    return [
+        integer("min_face", 0, 8192),
+        share("min_score", 0.9, **ADVANCED),
+        io.Boolean.Input("quarter_turns", default=False, **ADVANCED),
+        io.Combo.Input("detector", options=list(DETECTORS), default="mtcnn", **ADVANCED),
+        io.Combo.Input("template", options=list(TEMPLATES), default="gpen", **ADVANCED),
+    ]
+
+
+class LoadModel(io.ComfyNode):
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        inputs = [
+            io.Combo.Input("model_name", options=model_names(), default=SHIPPED),
+            io.Combo.Input("dtype", options=["auto", "fp32", "bf16", "fp16"], default="auto", **ADVANCED),
+        ]
+        return define("GPEN_LoadModel", inputs, [GpenModel.Output("model")], "load face restore model")
+
+    @classmethod
+    def validate_inputs(cls, model_name: str | None = None) -> bool | str:
+        """The host's own check says only that a name isn't in its list. A linked name isn't known yet."""
+        try:
+            find_model(model_name or SHIPPED)
+        except MissingWeightsError as error:
+            return str(error)
+        return True
+
+    @classmethod
+    def fingerprint_inputs(cls, model_name: str | None = None, **others: Any) -> Any:
+        path = find_model(model_name or SHIPPED)
+        status = path.stat()
+        return str(path), status.st_mtime_ns, status.st_size
+
+    @classmethod
+    def execute(cls, model_name: str, dtype: str) -> io.NodeOutput:
+        return io.NodeOutput(load_model(find_model(model_name), dtype))
+
+
+class DetectAndAlign(io.ComfyNode):
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        inputs = [
+            io.Image.Input("image"),
+            GpenModel.Input("model", optional=True),
+            io.Mask.Input("mask", optional=True),
+            integer("crop_size", 512, 2048, low=64, step=64),
+            *detection_inputs(),
+        ]
+        outputs = [
+            GpenFaces.Output("faces"),
+            io.Image.Output("crops"),
+            io.Mask.Output("regions"),
+            io.Image.Output("preview"),
+        ]
+        return define("GPEN_DetectAndAlign", inputs, outputs, "face detect", "face crop", "align face")
+
+    @classmethod
+    def execute(
+        cls,
+        image: Tensor,
+        crop_size: int,
+        min_face: int,
+        template: str,
+        model: Restorer | None = None,
+        mask: Tensor | None = None,
+        **options: Any,
+    ) -> io.NodeOutput:
+        check = management.throw_exception_if_processing_interrupted
+        found = detect_faces(image, device=management.get_torch_device(), check_interrupt=check, **options)
+        reports = select_faces(found, min_face=min_face, mask=fit_mask(mask, image))
+        size = crop_size if model is None else model.input_size
+        faces = tuple(align_face(image, r.face, size, template) for r in reports if r.restored)
+        _, regions = paste_back(image, faces)
+        results = stack_crops(faces, size), regions, draw_faces(image, faces)
+        return io.NodeOutput(faces, *map(give, results))
+
+
+class SelectFaces(io.ComfyNode):
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        inputs = [
+            GpenFaces.Input("faces"),
+            io.Image.Input("reference", optional=True),
+            io.Combo.Input("order", options=list(SELECTION_ORDERS), default="size"),
+            integer("count", 1, 1024),
+            io.String.Input("indices", default=""),
+            integer("min_face", 0, 8192),
+            integer("max_face", 0, 8192),
+            share("point_x", 0.5),
+            share("point_y", 0.5),
+            share("min_likeness", 0),
+        ]
+        outputs = [GpenFaces.Output("selected"), GpenFaces.Output("rest")]
+        return define("GPEN_SelectFaces", inputs, outputs, "largest face", "filter faces")
+
+    @classmethod
+    def execute(
+        cls,
+        faces: tuple[Face, ...],
+        order: str,
+        count: int,
+        indices: str,
+        min_face: int,
+        max_face: int,
+        point_x: float,
+        point_y: float,
+        min_likeness: float,
+        reference: Tensor | None = None,
+    ) -> io.NodeOutput:
+        alike = None
+        if reference is not None:
+            alike = face_likeness(faces, reference, find_file(LIKENESS_WEIGHTS))
+        reports = select_faces(
+            faces,
+            order=order,
+            point=(point_x, point_y),
+            likeness=alike,
+            min_likeness=min_likeness or -1,
+            min_face=min_face,
+            max_face=max_face or math.inf,
+            indices=parse_numbers(indices),
+            max_faces=count or None,
+        )
+        selected, rest = (tuple(r.face for r in reports if r.restored == which) for which in (True, False))
+        return io.NodeOutput(selected, rest)
+
+
+class Restore(io.ComfyNode):
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        inputs = [
+            GpenModel.Input("model"),
+            GpenFaces.Input("faces", optional=True),
+            io.Image.Input("crops", optional=True),
+        ]
+        return define(
+            "GPEN_Restore", inputs, [GpenFaces.Output("restored"), io.Image.Output("restored_crops")]
+        )
+
+    @classmethod
+    def execute(
+        cls, model: Restorer, faces: tuple[Face, ...] | None = None, crops: Tensor | None = None
+    ) -> io.NodeOutput:
+        host = ComfyHost(model)
+        if faces is None:
+            if crops is None:
+                raise OptionError("Found neither faces nor crops; connect one of them.")
+            return io.NodeOutput((), give(restore_crops(model, crops, host)))
+        if crops is not None:
+            faces = replace_crops(faces, crops)
+        restored = restore_faces(model, faces, host)
+        return io.NodeOutput(restored, give(stack_crops(restored, model.size)))
+
+
+class PasteBack(io.ComfyNode):
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        inputs = [
+            io.Image.Input("image"),
+            GpenFaces.Input("faces"),
+            io.Image.Input("crops", optional=True),
+            io.Mask.Input("mask", optional=True),
+            share("strength", 1),
+            share("softness", 0.4, low=0.01, **ADVANCED),
+            io.Boolean.Input("match_colour", default=False, **ADVANCED),
+        ]
+        outputs = [io.Image.Output("pasted"), io.Mask.Output("changed")]
+        return define("GPEN_PasteBack", inputs, outputs, "blend face", "composite face")
+
+    @classmethod
+    def execute(
+        cls,
+        image: Tensor,
+        faces: tuple[Face, ...],
+        crops: Tensor | None = None,
+        mask: Tensor | None = None,
+        **options: Any,
+    ) -> io.NodeOutput:
+        if crops is not None:
+            faces = replace_crops(faces, crops)
+        return io.NodeOutput(*map(give, paste_back(image, faces, mask=fit_mask(mask, image), **options)))
+
+
+# Ends and step of the widgets; the core knows what makes sense.
+RANGES = {
+    "scale": (1, 64, 0.1),
+    "blur_sigma": (0, 100, 0.1),
+    "motion_length": (0, 255, 0.5),
+    "noise_sigma": (0, 255, 0.5),
+    "jpeg_quality": (1, 100, 1),
+    "gamma": (0.1, 10, 0.01),
+    "contrast": (0.01, 10, 0.01),
+    "colour_shift": (-1, 1, 0.01),
+}
+
+
+class Degrade(io.ComfyNode):
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        recipe = DegradationRecipe()
+        ends = [
+            io.Float.Input(f"{name}_{end}", default=value, min=low, max=high, step=step, **ADVANCED)
+            for name, (low, high, step) in RANGES.items()
+            for end, value in zip(("min", "max"), getattr(recipe, name), strict=True)
+        ]
+        seed = io.Int.Input("seed", default=0, min=0, max=2**64 - 1, control_after_generate=True)
+        recipes = io.Combo.Input("recipe", options=["random", "evaluation"], default="random")
+        outputs = [io.Image.Output("degraded"), io.String.Output("values")]
+        aliases = "blur", "add noise", "JPEG artifacts"
+        return define("GPEN_Degrade", [io.Image.Input("image"), seed, recipes, *ends], outputs, *aliases)
+
+    @classmethod
+    def execute(cls, image: Tensor, seed: int, recipe: str, **ends: float) -> io.NodeOutput:
+        chosen = EVALUATION_RECIPE
+        if recipe == "random":
+            ranges: Any = {name: (ends[f"{name}_min"], ends[f"{name}_max"]) for name in RANGES}
+            chosen = DegradationRecipe(**ranges)
+        degraded, drawn = degrade(image, chosen, torch.Generator().manual_seed(seed))
+        return io.NodeOutput(give(degraded), "\n".join(map(str, drawn)))
+
+
+class RestoreFaces(io.ComfyNode):
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        inputs = [
+            io.Image.Input("image"),
+            GpenModel.Input("model", optional=True),
+            share("strength", 1),
+            integer("max_faces", 0, 1024),
+            *detection_inputs(),
+        ]
+        outputs = [
+            io.Image.Output("restored"),
+            io.Image.Output("crops"),
+            io.Mask.Output("changed"),
+            io.String.Output("report"),
+        ]
+        return define("GPEN_RestoreFaces", inputs, outputs, "face enhance", "fix faces")
+
+    @classmethod
+    def execute(
+        cls, image: Tensor, max_faces: int, model: Restorer | None = None, **options: Any
+    ) -> io.NodeOutput:
+        model = model or load_model(shipped_model())
+        host = ComfyHost(model)
+        result = restore_image(image, model, host=host, max_faces=max_faces or None, **options)
+        crops = stack_crops(result.faces, model.size)
+        return io.NodeOutput(*map(give, (result.image, crops, result.mask)), result.text)
+
+
+class GpenExtension(ComfyExtension):
+    async def get_node_list(self) -> list[type[io.ComfyNode]]:
+        register_folders()
+        return [LoadModel, DetectAndAlign, SelectFaces, Restore, PasteBack, Degrade, RestoreFaces]

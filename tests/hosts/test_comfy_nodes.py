@@ -1,0 +1,461 @@
+"""ComfyUI's nodes one by one, on the stub or in a real host."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+import gpen_nodes
+from gpen_nodes import (
+    ArchitectureError,
+    ImageError,
+    MissingWeightsError,
+    OptionError,
+    restore_image,
+    shipped_model,
+)
+from tests.hosts.server import COMFYUI_DIR
+
+HERE = Path(__file__).parent
+ROOT = HERE.parents[1]
+SHIPPED = "gpen-lite-256.safetensors"
+
+
+@pytest.fixture
+def model(models, run):
+    return run("GPEN_LoadModel")[0]
+
+
+@pytest.fixture
+def batch(astronaut):
+    """Frames with one, no and two faces."""
+    both = torch.cat([astronaut[:, :256].roll(-60, 1)[:256], astronaut[:, 100:356][:256]], dim=1)
+    two = torch.cat([both, torch.full_like(both, 0.5)])
+    return torch.stack([astronaut, torch.full_like(astronaut, 0.5), two])
+
+
+# The public contract
+
+
+def contract(comfyui) -> dict:
+    """Ids, inputs with their defaults and limits, and outputs; without texts and lists of files."""
+    result = {}
+    for node_id, node in comfyui.nodes.items():
+        info = node.GET_NODE_INFO_V1()
+        inputs = {}
+        for group in ("required", "optional"):
+            for name, (kind, options) in info["input"].get(group, {}).items():
+                kept = {k: options[k] for k in ("default", "min", "max", "options") if k in options}
+                if name == "model_name":
+                    del kept["options"]
+                inputs[name] = [group, kind, kept]
+        result[node_id] = {
+            "inputs": inputs,
+            "outputs": [list(pair) for pair in zip(info["output_name"], info["output"], strict=True)],
+        }
+    return result
+
+
+def test_ids_inputs_and_defaults_are_the_published_ones(comfyui):
+    """Workflows in the world hold these. What changes needs a NodeReplace, and then a change of this file."""
+    found = json.loads(json.dumps(contract(comfyui)))
+    assert found == json.loads((HERE / "comfyui_contract.json").read_text())
+
+
+def test_every_node_and_input_is_explained_in_both_languages(comfyui):
+    texts = {
+        language: json.loads((ROOT / "locales" / language / "nodeDefs.json").read_text("utf-8"))
+        for language in ("en", "zh")
+    }
+    for node_id, node in comfyui.nodes.items():
+        info = node.GET_NODE_INFO_V1()
+        assert info["category"] == "image/face restoration"
+        assert info["description"]
+        inputs = {name: spec for group in info["input"].values() for name, spec in group.items()}
+        assert all(spec[1]["tooltip"] for spec in inputs.values())
+        assert all(info["output_tooltips"])
+        for own in texts.values():
+            assert {*own[node_id]["inputs"]} == {*inputs}
+            assert len(own[node_id]["outputs"]) == len(info["output"])
+        page = (ROOT / "web" / "docs" / f"{node_id}.md").read_text("utf-8")
+        assert all(f"`{name}`" in page for name in inputs), node_id
+    assert {*texts["en"]} == {*texts["zh"]} == {*comfyui.nodes}
+
+
+def test_search_finds_the_nodes_where_the_host_can_search(comfyui):
+    if "search_aliases" not in comfyui.door.io.Schema.__dataclass_fields__:
+        pytest.skip("this host's nodes have no search aliases")
+    for node in comfyui.nodes.values():
+        assert {"face restore", "GFPGAN", "CodeFormer", "GPEN"} <= {*node.define_schema().search_aliases}
+
+
+# The door
+
+
+def test_the_core_is_one_and_the_path_stays_as_it_is(comfyui, load_pack):
+    before = list(sys.path)
+    load_pack("/elsewhere/custom_nodes/gpen-nodes")
+    assert sys.path == before
+    assert comfyui.door.Restorer is gpen_nodes.Restorer
+
+
+@pytest.mark.parametrize("installed", [False, True])
+def test_the_core_beside_the_door_is_the_one(tmp_path, installed):
+    """Even where pip has installed an older one; one that is already loaded is told of."""
+    old = tmp_path / "site" / "gpen_nodes"
+    old.mkdir(parents=True)
+    (old / "__init__.py").write_text("")
+    script = f"""
+import asyncio, sys, types
+sys.path[:0] = [{str(tmp_path / "site")!r}, {COMFYUI_DIR or str(HERE / "stub")!r}]
+import comfy.cli_args; comfy.cli_args.args.cpu = True
+if {installed}: import gpen_nodes
+from importlib.util import module_from_spec, spec_from_file_location
+spec = spec_from_file_location("/packs/gpen", {str(ROOT / "__init__.py")!r})
+pack = sys.modules["/packs/gpen"] = module_from_spec(spec)
+spec.loader.exec_module(pack)
+assert "comfy.model_management" not in sys.modules
+try:
+    asyncio.run(pack.comfy_entrypoint())
+    print(sys.modules["gpen_nodes"].__file__)
+except ImportError as error:
+    print(error)
+"""
+    out = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, cwd=tmp_path)
+    said = out.stdout.strip().splitlines()[-1]
+    if installed:
+        assert str(old) in said
+        assert "pip uninstall" in said
+    else:
+        assert said == str(ROOT / "gpen_nodes" / "__init__.py")
+
+
+def test_importing_the_nodes_costs_next_to_nothing():
+    """CPU time, on the stub, beyond the core and what every host has loaded."""
+    script = f"""
+import sys, time
+sys.path[:0] = [{str(ROOT)!r}, {str(HERE / "stub")!r}]
+import torch, numpy, cv2, PIL.Image, gpen_nodes
+import comfy.utils, comfy.model_management, comfy_api.latest, folder_paths
+start = time.process_time()
+import comfy_nodes
+print(time.process_time() - start)
+"""
+    out = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert float(out.stdout) < 0.03
+
+
+# Models
+
+
+def test_models_of_both_folders_are_listed_and_nothing_else(comfyui, models, monkeypatch):
+    old = models / "facerestore_models"
+    for path in ("gpen/b.pth", "gpen/sub/a.safetensors", "gpen/notes.txt", "gpen/c.onnx"):
+        (models / path).parent.mkdir(exist_ok=True)
+        (models / path).touch()
+    old.mkdir()
+    for name in ("GFPGAN.pth", "b.pth", "codeformer.onnx"):
+        (old / name).touch()
+    known = comfyui.folder_paths.folder_names_and_paths
+    known["facerestore_models"] = ([str(old)], set())
+    options = comfyui.nodes["GPEN_LoadModel"].GET_NODE_INFO_V1()["input"]["required"]["model_name"][1][
+        "options"
+    ]
+    assert options == [SHIPPED, "b.pth", os.path.join("sub", "a.safetensors"), "GFPGAN.pth"]
+    assert comfyui.door.find_model("b.pth") == models / "gpen" / "b.pth"
+    assert comfyui.door.find_model(SHIPPED) == shipped_model()
+
+
+def test_folders_are_registered_beside_those_of_the_users_yaml(comfyui, tmp_path, monkeypatch):
+    folder_paths = comfyui.folder_paths
+    monkeypatch.setattr(folder_paths, "folder_names_and_paths", {})
+    monkeypatch.setattr(folder_paths, "models_dir", str(tmp_path))
+    folder_paths.add_model_folder_path("gpen", "/elsewhere")
+    comfyui.door.register_folders()
+    assert folder_paths.folder_names_and_paths == {
+        "gpen": (["/elsewhere", str(tmp_path / "gpen")], {".pth", ".pt", ".safetensors"})
+    }
+    (tmp_path / "facerestore_models").mkdir()
+    comfyui.door.register_folders()
+    assert folder_paths.get_folder_paths("facerestore_models") == [str(tmp_path / "facerestore_models")]
+
+
+def test_a_missing_model_says_where_it_was_looked_for(comfyui, models):
+    said = comfyui.nodes["GPEN_LoadModel"].validate_inputs("gone.pth")
+    assert str(models / "gpen") in said
+    assert "docs/checkpoints.md" in said
+    assert comfyui.nodes["GPEN_LoadModel"].validate_inputs(SHIPPED) is True
+    assert comfyui.nodes["GPEN_LoadModel"].validate_inputs() is True  # the name comes over a link
+    with pytest.raises(MissingWeightsError):
+        comfyui.door.find_model("../" + os.path.basename(__file__))
+
+
+def test_what_is_no_gpen_says_what_it_is(models, run):
+    from safetensors.torch import save_file
+
+    save_file({"params_ema.conv1.weight": torch.zeros(3)}, models / "gpen" / "GFPGAN.safetensors")
+    with pytest.raises(ArchitectureError, match=r"GFPGAN\.safetensors"):
+        run("GPEN_LoadModel", model_name="GFPGAN.safetensors")
+
+
+def test_one_model_for_each_file_and_dtype(comfyui, models, run, tiny_checkpoint):
+    shutil.copy(tiny_checkpoint, models / "gpen" / "tiny.safetensors")
+    first, again, half = (
+        run("GPEN_LoadModel", model_name="tiny.safetensors", dtype=dtype)[0]
+        for dtype in ("auto", "auto", "bf16")
+    )
+    assert first is again
+    assert first.patcher.model is first.module
+    assert half is not first
+    assert isinstance(first.patcher, comfyui.model_patcher.ModelPatcher)
+    assert not any(parameter.is_inference() for parameter in first.module.parameters())
+
+
+def test_a_changed_file_is_a_changed_input(comfyui, models, run, tiny_checkpoint):
+    path = models / "gpen" / "tiny.safetensors"
+    shutil.copy(tiny_checkpoint, path)
+    print_of = comfyui.nodes["GPEN_LoadModel"].fingerprint_inputs
+    before = print_of(model_name=path.name, dtype="auto")
+    model = run("GPEN_LoadModel", model_name=path.name)[0]
+    assert print_of(model_name=path.name, dtype="auto") == before
+    os.utime(path, ns=(1, 1))
+    assert print_of(model_name=path.name, dtype="auto") != before
+    assert run("GPEN_LoadModel", model_name=path.name)[0] is not model
+
+
+def test_the_hosts_flags_decide_on_auto(comfyui, models, run, tiny_checkpoint, monkeypatch):
+    shutil.copy(tiny_checkpoint, models / "gpen" / "tiny.safetensors")
+    args = comfyui.door.args
+    monkeypatch.setattr(args, "force_fp16", True)
+    dtypes = []
+    for device in ("cpu", "meta"):
+        monkeypatch.setattr(comfyui.model_management, "get_torch_device", lambda d=device: torch.device(d))
+        dtypes.append(run("GPEN_LoadModel", model_name="tiny.safetensors")[0].dtype)
+    monkeypatch.setattr(args, "force_fp16", False)
+    monkeypatch.setattr(args, "force_fp32", True)
+    dtypes.append(run("GPEN_LoadModel", model_name="tiny.safetensors")[0].dtype)
+    assert dtypes[1:] == [torch.float16, torch.float32]
+    assert dtypes[0] != torch.float16
+
+
+# Memory
+
+
+@pytest.mark.parametrize("state", ["LOW_VRAM", "NO_VRAM", "NORMAL_VRAM", "HIGH_VRAM"])
+def test_the_whole_model_is_on_the_device_however_short_memory_is(
+    comfyui, models, run, tiny_checkpoint, monkeypatch, state
+):
+    """The host's loader alone leaves a plain module behind and reports nothing; "meta" plays the GPU."""
+    management = comfyui.model_management
+    monkeypatch.setattr(management, "get_torch_device", lambda: torch.device("meta"))
+    monkeypatch.setattr(management, "vram_state", management.VRAMState[state])
+
+    def free(device=None, torch_free_too=False):
+        return (1000, 1000) if torch_free_too else 1000
+
+    monkeypatch.setattr(management, "get_free_memory", free)
+    monkeypatch.setattr(management, "current_loaded_models", [])
+    shutil.copy(tiny_checkpoint, models / "gpen" / "tiny.safetensors")
+    model = run("GPEN_LoadModel", model_name="tiny.safetensors")[0]
+    if state in ("LOW_VRAM", "NO_VRAM"):
+        management.load_models_gpu([model.patcher], memory_required=10**9)
+        assert {t.device.type for t in model.module.state_dict().values()} != {"meta"}, "the trap is gone"
+    host = comfyui.door.ComfyHost(model)
+    assert host.device == torch.device("meta")
+    host.place(model.module, 10**9)
+    assert {t.device.type for t in (*model.module.parameters(), *model.module.buffers())} == {"meta"}
+
+
+def test_a_model_that_yielded_comes_back_without_its_file(comfyui, models, run, tiny_checkpoint):
+    path = models / "gpen" / "tiny.safetensors"
+    shutil.copy(tiny_checkpoint, path)
+    model = run("GPEN_LoadModel", model_name=path.name)[0]
+    crops = torch.rand(1, 64, 64, 3)
+    before = run("GPEN_Restore", model=model, crops=crops)[1]
+    comfyui.model_management.unload_all_models()
+    path.unlink()
+    assert torch.equal(run("GPEN_Restore", model=model, crops=crops)[1], before)
+
+
+# Running
+
+
+def test_the_five_steps_are_the_one_node(run, model, batch):
+    faces, crops, regions, preview = run("GPEN_DetectAndAlign", image=batch, model=model)
+    assert [face.image_index for face in faces] == [0, 2, 2]
+    assert crops.shape == (3, 256, 256, 3)
+    restored, restored_crops = run("GPEN_Restore", model=model, faces=faces)
+    pasted, changed = run("GPEN_PasteBack", image=batch, faces=restored)
+    image, own_crops, mask, report = run("GPEN_RestoreFaces", image=batch, model=model)
+    assert torch.equal(pasted, image)
+    assert torch.equal(changed, mask)
+    assert torch.equal(regions, mask)
+    assert torch.equal(restored_crops, own_crops)
+    assert torch.equal(image[1], batch[1])
+    assert preview.shape == batch.shape
+    assert report.splitlines()[1] == "image 1: no face found, unchanged"
+    assert torch.equal(image, restore_image(batch, model, host=gpen_nodes.LocalHost("cpu")).image)
+
+
+def test_alpha_and_empty_batches_pass(run, model, astronaut):
+    alpha = torch.rand(1, 512, 512, 1)
+    rgba = torch.cat([astronaut[None], alpha], dim=3)
+    image, *_ = run("GPEN_RestoreFaces", image=rgba, model=model)
+    assert torch.equal(image[..., 3:], alpha)
+    assert not torch.equal(image[..., :3], astronaut[None])
+    empty = torch.zeros(0, 40, 30, 3)
+    image, crops, mask, report = run("GPEN_RestoreFaces", image=empty, model=model)
+    assert (image.shape, crops.shape, mask.shape, report) == (empty.shape, (0, 256, 256, 3), (0, 40, 30), "")
+    faces, crops, regions, preview = run("GPEN_DetectAndAlign", image=empty, mask=torch.ones(1, 8, 8))
+    assert (faces, crops.shape, regions.shape, preview.shape) == (
+        (),
+        (0, 512, 512, 3),
+        (0, 40, 30),
+        empty.shape,
+    )
+    assert run("GPEN_SelectFaces", faces=faces) == ((), ())
+    assert run("GPEN_Restore", model=model, faces=faces)[1].shape == (0, 256, 256, 3)
+    assert run("GPEN_Restore", model=model, crops=crops)[1].shape == (0, 256, 256, 3)
+    assert torch.equal(run("GPEN_PasteBack", image=empty, faces=faces)[0], empty)
+    assert torch.equal(run("GPEN_PasteBack", image=rgba, faces=(), crops=crops)[0], rgba)
+    assert run("GPEN_Degrade", image=empty)[0].shape == empty.shape
+
+
+def test_masks_of_any_size_limit_where(run, batch):
+    everything = run("GPEN_DetectAndAlign", image=batch)[0]
+    left = torch.zeros(1, 20, 30)
+    left[:, :, :15] = 1
+    found = run("GPEN_DetectAndAlign", image=batch, mask=left)[0]
+    assert 0 < len(found) < len(everything)
+    assert all(face.centre[0] < 256 for face in found)
+    nothing = torch.zeros(1, 64, 64)  # LoadImage's, where a picture has no alpha
+    assert len(run("GPEN_DetectAndAlign", image=batch, mask=nothing)[0]) == len(everything)
+    assert run("GPEN_DetectAndAlign", image=batch, mask=nothing[:, :, :32])[0] == ()
+    pasted, changed = run("GPEN_PasteBack", image=1 - batch, faces=everything, mask=left)
+    assert changed[:, :, 280:].max() == 0
+    assert changed[:, :, :230].max() == 1
+    assert torch.equal(pasted[:, :, 280:], (1 - batch)[:, :, 280:])
+
+
+def test_faces_go_into_an_upscaled_picture(run, astronaut):
+    image = astronaut[None]
+    faces, *_ = run("GPEN_DetectAndAlign", image=image)
+    large = image.repeat_interleave(4, 1).repeat_interleave(4, 2)
+    pasted, changed = run("GPEN_PasteBack", image=large, faces=faces)
+    small = torch.nn.functional.avg_pool2d(changed[:, None], 4)[:, 0]
+    assert (small - run("GPEN_PasteBack", image=image, faces=faces)[1]).abs().max() < 0.02
+    assert (pasted - large).abs()[changed == 1].mean() < 0.05
+    with pytest.raises(OptionError, match="proportions"):
+        run("GPEN_PasteBack", image=large[:, :512], faces=faces)
+
+
+def test_edited_crops_are_pasted(run, astronaut):
+    image = astronaut[None]
+    faces, *_ = run("GPEN_DetectAndAlign", image=image)
+    red = torch.zeros(1, 128, 128, 4)
+    red[..., 0] = 1
+    pasted, changed = run("GPEN_PasteBack", image=image, faces=faces, crops=red)
+    assert (pasted[changed == 1] - torch.tensor([1.0, 0, 0])).abs().max() < 1e-5
+    with pytest.raises(ImageError, match="2 crops"):
+        run("GPEN_PasteBack", image=image, faces=faces, crops=torch.cat([red, red]))
+
+
+def test_faces_are_chosen(run, batch, models, comfyui):
+    faces, *_ = run("GPEN_DetectAndAlign", image=batch)
+    selected, rest = run("GPEN_SelectFaces", faces=faces, count=1)
+    assert [face.image_index for face in selected] == [0, 2]
+    assert len(rest) == 1
+    assert run("GPEN_SelectFaces", faces=faces, count=0, indices="1-3") == ((rest[0],), selected)
+    rightmost, _ = run("GPEN_SelectFaces", faces=faces, order="nearest", point_x=1.0)
+    assert rightmost[1].centre[0] > 256
+    with pytest.raises(OptionError, match="indices 'one'"):
+        run("GPEN_SelectFaces", faces=faces, indices="one")
+    with pytest.raises(OptionError, match="reference"):
+        run("GPEN_SelectFaces", faces=faces, order="most_alike")
+    with pytest.raises(MissingWeightsError, match=r"MobileFaceNet\.onnx in .*gpen"):
+        run("GPEN_SelectFaces", faces=faces, order="most_alike", reference=batch[:1])
+
+
+def test_a_person_is_found_again(run, batch, models, shared_data):
+    shutil.copy(shared_data / "detectors" / "MobileFaceNet.onnx", models / "gpen")
+    faces, *_ = run("GPEN_DetectAndAlign", image=batch)
+    alike, others = run("GPEN_SelectFaces", faces=faces, count=0, reference=batch[:1], min_likeness=0.4)
+    assert alike[0] is faces[0]
+    assert len(alike) + len(others) == 3
+
+
+def test_degrading_is_the_cores(run, batch):
+    degraded, values = run("GPEN_Degrade", image=batch, seed=3)
+    expected, drawn = gpen_nodes.degrade(
+        batch, gpen_nodes.DegradationRecipe(), torch.Generator().manual_seed(3)
+    )
+    assert torch.equal(degraded, expected)
+    assert values.splitlines() == [str(value) for value in drawn]
+    assert run("GPEN_Degrade", image=batch, recipe="evaluation")[1].startswith("×4, blur σ 1.5")
+    with pytest.raises(OptionError, match="scale"):
+        run("GPEN_Degrade", image=batch, scale_min=20)
+
+
+def test_results_are_kept_as_the_host_wishes(run, model, astronaut, comfyui, monkeypatch):
+    monkeypatch.setattr(comfyui.model_management, "intermediate_dtype", lambda: torch.float16, raising=False)
+    image, crops, mask, _ = run("GPEN_RestoreFaces", image=astronaut[None].half(), model=model)
+    assert {image.dtype, crops.dtype, mask.dtype} == {torch.float16}
+    assert (run("GPEN_RestoreFaces", image=image, model=model)[0] - image).abs().max() < 1
+
+
+def test_progress_shows_each_restored_face(comfyui, run, model):
+    told = []
+
+    def hook(done, total, preview, node_id=None):
+        told.append((done, total, preview[0], preview[1].size))
+
+    comfyui.utils.set_progress_bar_global_hook(hook)
+    try:
+        run("GPEN_Restore", model=model, crops=torch.rand(2, 64, 64, 3))
+    finally:
+        comfyui.utils.set_progress_bar_global_hook(None)
+    assert told == [(1, 2, "JPEG", (256, 256)), (2, 2, "JPEG", (256, 256))]
+
+
+def test_cancelling_stops_within_a_face(comfyui, run, model):
+    management = comfyui.model_management
+    layers = []
+
+    def stop(*_):
+        layers.append(1)
+        if len(layers) == 3:
+            management.interrupt_current_processing()
+
+    hooks = [leaf.register_forward_hook(stop) for leaf in model.module.modules() if not [*leaf.children()]]
+    try:
+        with pytest.raises(management.InterruptProcessingException):
+            run("GPEN_Restore", model=model, crops=torch.rand(2, 64, 64, 3))
+    finally:
+        for hook in hooks:
+            hook.remove()
+    assert len(layers) < 6
+
+
+def test_too_little_memory_for_one_face_is_told_to_the_host(run, model, monkeypatch):
+    counts = []
+
+    def restore(crops, host):
+        counts.append(len(crops))
+        raise torch.cuda.OutOfMemoryError("CUDA out of memory.")
+
+    monkeypatch.setattr(model, "restore", restore)
+    with pytest.raises(torch.cuda.OutOfMemoryError):
+        run("GPEN_Restore", model=model, crops=torch.rand(4, 64, 64, 3))
+    assert counts == [4, 2, 1]
+
+
+def test_nothing_connected_is_told(run, model):
+    with pytest.raises(OptionError, match="connect one"):
+        run("GPEN_Restore", model=model)

@@ -1,0 +1,145 @@
+"""The example workflows, over the HTTP API of a real host where COMFYUI_DIR names one, else on the stub."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from gpen_nodes import (
+    EVALUATION_RECIPE,
+    LocalHost,
+    align_face,
+    degrade,
+    detect_faces,
+    from_uint8,
+    get_restorer,
+    paste_back,
+    restore_faces,
+    restore_image,
+    shipped_model,
+    to_uint8,
+)
+from gpen_nodes.cli import main
+from tests.hosts.graph import to_prompt
+from tests.hosts.server import COMFYUI_DIR
+from tests.hosts.stub_host import StubHost, scaled
+
+FOLDER = Path(__file__).resolve().parents[2] / "example_workflows"
+CPU = LocalHost("cpu")
+
+
+@pytest.fixture(scope="module")
+def host(comfyui, request, tmp_path_factory):
+    if COMFYUI_DIR:
+        return request.getfixturevalue("server")
+    return StubHost(comfyui.nodes, tmp_path_factory.mktemp("stub"))
+
+
+@pytest.fixture(scope="module")
+def photo(astronaut, host, tmp_path_factory):
+    """A photo with a large and a small face, which the host knows as example.png."""
+    small = torch.nn.functional.avg_pool2d(astronaut.permute(2, 0, 1), 2).permute(1, 2, 0)
+    column = torch.cat([small.flip(1), torch.full_like(small, 0.5)])
+    path = tmp_path_factory.mktemp("photo") / "example.png"
+    Image.fromarray(to_uint8(torch.cat([astronaut, column], dim=1))).save(path)
+    host.put(path.name, path.read_bytes())
+    return path
+
+
+def load(name, host):
+    return to_prompt(json.loads((FOLDER / f"{name}.json").read_text()), host.info)
+
+
+def shown_by(prompt, shown, node):
+    """What the nodes of a class show, in the order of their numbers."""
+    return [shown[number] for number in prompt if prompt[number]["class_type"] == node and number in shown]
+
+
+def assert_same(found, expected, within=1):
+    """A host rounds down where we round to nearest."""
+    assert found.shape == expected.shape
+    assert np.abs(found.astype(int) - expected).max() <= within
+
+
+def on_the_command_line(photo, *options):
+    output = photo.with_name("expected.png")
+    main(["restore", "-i", str(photo), "-o", str(output), "--face_align", "--device", "cpu", *options])
+    return np.asarray(Image.open(output).convert("RGB"))
+
+
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [("restore_photo", ()), ("five_steps", ()), ("largest_face", ("--max_faces", "1"))],
+)
+def test_gives_the_commands_pixels(host, photo, name, options):
+    prompt = load(name, host)
+    shown = host.run(prompt)
+    (saved,) = shown_by(prompt, shown, "SaveImage")
+    expected = on_the_command_line(photo, *options)
+    assert_same(saved["images"][0], expected)
+    assert (expected != np.asarray(Image.open(photo))).any()
+    if name == "restore_photo":
+        (report,) = shown_by(prompt, shown, "PreviewAny")
+        assert report["text"].count("restored") == 2
+
+
+def test_restores_after_an_upscaler(host, photo):
+    prompt = load("after_upscaler", host)
+    (saved,) = shown_by(prompt, host.run(prompt), "SaveImage")
+    image = from_uint8(np.array(Image.open(photo)))
+    restorer = get_restorer(shipped_model())
+    faces = [align_face(image, face, restorer.input_size) for face in detect_faces(image)]
+    expected, _ = paste_back(scaled(image[None], 4), restore_faces(restorer, faces, CPU))
+    assert_same(saved["images"][0], to_uint8(expected[0]))
+
+
+def test_degrades_and_compares(host, photo):
+    prompt = load("degrade_and_compare", host)
+    shown = host.run(prompt)
+    (saved,) = shown_by(prompt, shown, "SaveImage")
+    image = from_uint8(np.array(Image.open(photo)))
+    degraded, drawn = degrade(image, EVALUATION_RECIPE, torch.Generator().manual_seed(0))
+    restored = restore_image(degraded, get_restorer(shipped_model()), host=CPU).image[0]
+    gap = torch.ones(len(image), 8, 3)
+    assert_same(saved["images"][0], to_uint8(torch.cat([degraded, gap, restored], dim=1)))
+    assert shown_by(prompt, shown, "PreviewAny")[0]["text"] == str(drawn[0])
+
+
+def test_restores_the_frames_of_a_video(host, astronaut, tmp_path):
+    frames = [astronaut, torch.full_like(astronaut, 0.5), astronaut.flip(1)]
+    video = tmp_path / "video.mp4"
+    writer = cv2.VideoWriter(str(video), cv2.VideoWriter_fourcc(*"mp4v"), 8, (512, 512))
+    for frame in frames:
+        writer.write(cv2.cvtColor(to_uint8(frame), cv2.COLOR_RGB2BGR))
+    writer.release()
+    host.put(video.name, video.read_bytes())
+    prompt = load("video_frames", host)
+    numbers = {node["class_type"]: number for number, node in prompt.items()}
+    prompt[numbers["LoadVideo"]]["inputs"]["file"] = video.name
+    source = {"images": [numbers["GetVideoComponents"], 0], "filename_prefix": "frames"}
+    prompt["99"] = {"class_type": "SaveImage", "inputs": source}
+    shown = host.run(prompt)
+    decoded = from_uint8(np.stack(shown["99"]["images"]))
+    expected = restore_image(decoded, get_restorer(shipped_model()), host=CPU).image
+    assert len(expected) == 3
+    found = np.stack(shown[numbers["SaveAnimatedWEBP"]]["images"])
+    assert_same(found, to_uint8(expected), within=2)  # the frames that were saved were rounded down, too
+    assert "image 1: no face found" in shown[numbers["PreviewAny"]]["text"]
+
+
+def test_every_workflow_has_a_test():
+    tested = {
+        "restore_photo",
+        "five_steps",
+        "largest_face",
+        "after_upscaler",
+        "degrade_and_compare",
+        "video_frames",
+    }
+    assert {path.stem for path in FOLDER.glob("*.json")} == tested

@@ -1,0 +1,97 @@
+"""Crops of many faces: replaced, and restored in as many parts as the memory asks for."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from gpen_nodes import (
+    Face,
+    FaceError,
+    ImageError,
+    LocalHost,
+    Restorer,
+    read_checkpoint,
+    replace_crops,
+    restore_crops,
+    restore_faces,
+)
+
+CPU = LocalHost("cpu")
+FACE = Face((0, 0, 50, 50), ((0, 0),) * 5, 1.0, 0, (100, 100))
+
+
+@pytest.fixture
+def restorer(tiny_checkpoint):
+    return Restorer(read_checkpoint(tiny_checkpoint))
+
+
+@pytest.fixture
+def cramped(restorer, monkeypatch):
+    """A restorer that runs out of memory over more than two faces; remembers how many it was given."""
+    given, real = [], restorer.restore
+
+    def restore(crops, host):
+        given.append(len(crops))
+        if len(crops) > 2:
+            raise torch.cuda.OutOfMemoryError("CUDA out of memory. Tried to allocate 20 GiB.")
+        return real(crops, host)
+
+    monkeypatch.setattr(restorer, "restore", restore)
+    return restorer, given
+
+
+def test_alpha_is_ignored_and_gray_is_colour(restorer):
+    gray = torch.rand(2, 64, 64, 1)
+    rgba = torch.cat([gray.expand(-1, -1, -1, 3), torch.rand(2, 64, 64, 1)], dim=3)
+    restored = restore_crops(restorer, gray, CPU)
+    assert restored.shape == (2, 64, 64, 3)
+    assert torch.equal(restored, restore_crops(restorer, rgba, CPU))
+    assert restore_crops(restorer, gray[:0], CPU).shape == (0, 64, 64, 3)
+
+
+def test_fewer_faces_at_once_where_memory_runs_out(cramped, recording_host):
+    restorer, given = cramped
+    crops, host = torch.rand(5, 64, 64, 3), recording_host()
+    restored = restore_crops(restorer, crops, host)
+    assert given == [5, 3, 2, 1, 2]
+    assert host.told == [(k, 5) for k in range(1, 6)]
+    assert torch.equal(restored, torch.cat([restorer.restore(crop[None], CPU) for crop in crops]))
+
+
+def test_one_face_that_does_not_fit_is_the_hosts_business(restorer, monkeypatch):
+    def restore(crops, host):
+        raise torch.cuda.OutOfMemoryError("CUDA out of memory.")
+
+    monkeypatch.setattr(restorer, "restore", restore)
+    with pytest.raises(torch.cuda.OutOfMemoryError):
+        restore_crops(restorer, torch.rand(3, 64, 64, 3), CPU)
+
+
+def test_other_errors_are_not_tried_again(restorer, monkeypatch):
+    calls = []
+
+    def restore(crops, host):
+        calls.append(len(crops))
+        raise RuntimeError("mat1 and mat2 must have the same dtype")
+
+    monkeypatch.setattr(restorer, "restore", restore)
+    with pytest.raises(RuntimeError, match="mat1"):
+        restore_crops(restorer, torch.rand(3, 64, 64, 3), CPU)
+    assert calls == [3]
+
+
+def test_faces_must_be_aligned_to_be_restored(restorer):
+    with pytest.raises(FaceError, match="aligned"):
+        restore_faces(restorer, [FACE], CPU)
+
+
+def test_edited_crops_take_the_place_of_the_faces_own():
+    crops = torch.rand(2, 8, 8, 4)
+    first, second = replace_crops([FACE, FACE], crops)
+    assert torch.equal(first.crop, crops[0, ..., :3])
+    assert torch.equal(second.crop, crops[1, ..., :3])
+    with pytest.raises(ImageError, match=r"2 crops of 8×8 px.* 1 faces"):
+        replace_crops([FACE], crops)
+    with pytest.raises(ImageError, match="one square"):
+        replace_crops([FACE, FACE], crops[:, :4])
