@@ -13,17 +13,17 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+import comfy.model_management
+import comfy.model_patcher
+import comfy.utils
 import folder_paths
 import torch
 import torch.nn.functional as F
+from comfy.cli_args import args
 from comfy_api.latest import ComfyExtension, io
 from PIL import Image
 from torch import Tensor
 
-import comfy.model_management
-import comfy.model_patcher
-import comfy.utils
-from comfy.cli_args import args
 from gpen_nodes import (
     DETECTORS,
     EVALUATION_RECIPE,

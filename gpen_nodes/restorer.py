@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import contextlib
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
 from .checkpoints import Checkpoint, read_checkpoint
 from .errors import ArchitectureError, DegenerateOutputError, ImageError, OptionError
 from .host import Host
 from .images import from_network, to_network
-from .model import Gpen, GpenConfig, load_strictly
+from .model import Gpen, GpenConfig, fold, load_strictly
 
 __all__ = ["DTYPES", "Restorer"]
 
@@ -26,33 +25,41 @@ class Restorer:
 
     Args:
         checkpoint: weights and config of a restoring network.
-        dtype: ``fp32``, ``bf16`` or ``fp16``: what convolutions compute in. Weights stay as they are and the
-            picture is summed up in fp32. A face that comes out as NaN or infinity is done again in fp32.
+        dtype: ``fp32``, ``bf16`` or ``fp16``: what convolutions compute in; the picture is summed up in fp32.
+            A face that comes out as NaN or infinity is done again in fp32.
+        reload: gives the checkpoint again, should a face have to be done in fp32; None keeps it in memory.
+
+    Attributes:
+        module: the folded network, for the host to place.
 
     Raises:
         ArchitectureError: the checkpoint is a discriminator or does not fit its own config.
         OptionError: unknown dtype, or (when a face is restored) one that the device cannot compute in.
     """
 
-    def __init__(self, checkpoint: Checkpoint, dtype: str = "fp32") -> None:
+    def __init__(
+        self, checkpoint: Checkpoint, dtype: str = "fp32", reload: Callable[[], Checkpoint] | None = None
+    ) -> None:
         if dtype not in DTYPES:
             raise OptionError(f"Unknown dtype {dtype!r}; expected one of {', '.join(DTYPES)}.")
         if not isinstance(checkpoint.config, GpenConfig):
             raise ArchitectureError(
                 f"{checkpoint.path} is a discriminator: it trains models and cannot restore."
             )
-        self.dtype = DTYPES[dtype]
+        self.dtype = dtype
         self.config = checkpoint.config
-        self.module = Gpen(self.config)
-        load_strictly(self.module, checkpoint.state)
-        self.module.requires_grad_(False).eval()
-        # Hosts run several threads; hooks and placement belong to one at a time.
+        network = Gpen(self.config)
+        load_strictly(network, checkpoint.state)
+        self.module = fold(network, DTYPES[dtype])
+        self._exact = self
+        self._reload = None if dtype == "fp32" else reload or (lambda: checkpoint)
+        # Hosts run several threads; placement belongs to one at a time.
         self._lock = threading.Lock()
 
     @classmethod
     def from_file(cls, path: str, dtype: str = "fp32") -> Restorer:
         """Read a checkpoint of any layout that ``read_checkpoint`` knows."""
-        return cls(read_checkpoint(path), dtype)
+        return cls(read_checkpoint(path), dtype, reload=lambda: read_checkpoint(path))
 
     @property
     def input_size(self) -> int:
@@ -86,24 +93,44 @@ class Restorer:
         if len(crops) == 0:
             return crops.new_zeros((0, self.size, self.size, 3))
         restored = []
-        with self._lock, _interruptible(self.module, host.check_interrupt):
+        with self._lock:
             host.place(self.module, self.chunk(host.device) * self.activation_bytes)
             for chunk in crops.split(self.chunk(host.device)):
-                restored.append(self._restore_chunk(chunk, host.device).to(crops.device))
+                restored.append(self._restore_chunk(chunk, host).to(crops.device))
                 host.progress(sum(map(len, restored)), len(crops), restored[-1][-1])
         return torch.cat(restored)
 
-    def _restore_chunk(self, crops: Tensor, device: torch.device) -> Tensor:
-        x = to_network(crops.to(device, torch.float32).nan_to_num().clamp(0, 1))
+    def _restore_chunk(self, crops: Tensor, host: Host) -> Tensor:
+        x = to_network(crops.to(host.device, torch.float32).nan_to_num().clamp(0, 1))
         if x.shape[-1] != self.input_size:
             side = (self.input_size, self.input_size)
             x = F.interpolate(x, side, mode="bicubic", antialias=True, align_corners=False)
-        x = x.contiguous(memory_format=torch.channels_last)
-        for dtype in dict.fromkeys((self.dtype, torch.float32)):
-            with _precision(device, dtype):
-                output = self.module(x)
+        output = self._run(x, host)
+        if not torch.isfinite(output).all():
+            output = self._run_exactly(x, host)
+        return from_network(output)
+
+    def _run(self, x: Tensor, host: Host) -> Tensor:
+        try:
+            return self.module(x, host.check_interrupt)
+        except RuntimeError as error:
+            # Old versions and some devices lack half precision: "… not implemented for 'Half'".
+            if self.dtype == "fp32" or "not implemented" not in str(error):
+                raise
+            raise OptionError(
+                f"{host.device.type} cannot compute in {self.dtype} with torch {torch.__version__}; "
+                "choose fp32."
+            ) from error
+
+    def _run_exactly(self, x: Tensor, host: Host) -> Tensor:
+        """In fp32, with weights that are read once more for it."""
+        if self._reload is not None:
+            if self._exact is self:
+                self._exact = Restorer(self._reload())
+            host.place(self._exact.module, self.activation_bytes * len(x))
+            output = self._exact.module(x, host.check_interrupt)
             if torch.isfinite(output).all():
-                return from_network(output)
+                return output
         raise DegenerateOutputError(
             "The network gave NaN or infinity even in fp32: its weights are damaged. "
             "Get the checkpoint again."
@@ -118,27 +145,3 @@ class Restorer:
         """Memory that one face needs beside the weights: all features and the widest map 8 times, fp32."""
         maps = [width * resolution**2 for resolution, width in self.config.widths.items()]
         return 4 * (sum(maps) + 8 * max(maps))
-
-
-def _precision(device: torch.device, dtype: torch.dtype) -> contextlib.AbstractContextManager[None]:
-    if dtype == torch.float32:
-        return contextlib.nullcontext()  # Some backends (DirectML) know no autocast at all.
-    try:
-        with (autocast := torch.autocast(device.type, dtype)):
-            return autocast  # type: ignore[return-value]  # its __enter__ gives itself
-    except RuntimeError as error:  # Old versions complain on entering.
-        raise OptionError(
-            f"{device.type} cannot compute in {dtype} with torch {torch.__version__}; choose fp32."
-        ) from error
-
-
-@contextlib.contextmanager
-def _interruptible(module: nn.Module, check: Callable[[], None]) -> Iterator[None]:
-    """Call ``check`` before every layer, for as long as the context lasts."""
-    leaves = [m for m in module.modules() if next(m.children(), None) is None]
-    hooks = [leaf.register_forward_pre_hook(lambda *_: check()) for leaf in leaves]
-    try:
-        yield
-    finally:
-        for hook in hooks:
-            hook.remove()

@@ -86,11 +86,12 @@ class Gpen(nn.Module):
         code, features = self.encoder(image)
         for resolution, width in self.config.widths.items():
             if resolution > self.config.input_size:
-                features[resolution] = self._noise(width, resolution, like=image)
+                features[resolution] = self.noise(width, resolution, like=image)
         return self.generator(self.mapper(code), features)
 
     @staticmethod
-    def _noise(channels: int, resolution: int, like: Tensor) -> Tensor:
+    def noise(channels: int, resolution: int, like: Tensor) -> Tensor:
+        """What stands in for features above the input's size, [B, channels, resolution, resolution]."""
         # Drawn on the CPU: every device and every batch size gets the same picture.
         seeded = torch.Generator().manual_seed(resolution)
         noise = torch.randn(1, channels, resolution, resolution, generator=seeded)
