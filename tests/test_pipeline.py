@@ -21,12 +21,17 @@ from gpen_nodes import (
 CPU = LocalHost("cpu")
 
 
+class Unchanged(torch.nn.Module):
+    def forward(self, x, check):
+        return x
+
+
 @pytest.fixture
 def identity(tiny_checkpoint, monkeypatch):
     """A restorer of 256 px that gives back what it gets."""
     restorer = Restorer(read_checkpoint(tiny_checkpoint))
     restorer.config = dataclasses.replace(restorer.config, size=256, input_size=256)
-    monkeypatch.setattr(restorer, "module", torch.nn.Identity())
+    monkeypatch.setattr(restorer, "module", Unchanged())
     return restorer
 
 

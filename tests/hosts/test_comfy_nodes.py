@@ -241,8 +241,8 @@ def test_the_hosts_flags_decide_on_auto(comfyui, models, run, tiny_checkpoint, m
     monkeypatch.setattr(args, "force_fp16", False)
     monkeypatch.setattr(args, "force_fp32", True)
     dtypes.append(run("GPEN_LoadModel", model_name="tiny.safetensors")[0].dtype)
-    assert dtypes[1:] == [torch.float16, torch.float32]
-    assert dtypes[0] != torch.float16
+    assert dtypes[1:] == ["fp16", "fp32"]
+    assert dtypes[0] != "fp16"
 
 
 # Memory
@@ -433,14 +433,14 @@ def test_cancelling_stops_within_a_face(comfyui, run, model):
         if len(layers) == 3:
             management.interrupt_current_processing()
 
-    hooks = [leaf.register_forward_hook(stop) for leaf in model.module.modules() if not [*leaf.children()]]
+    hooks = [part.register_forward_hook(stop) for part in model.module.levels]
     try:
         with pytest.raises(management.InterruptProcessingException):
             run("GPEN_Restore", model=model, crops=torch.rand(2, 64, 64, 3))
     finally:
         for hook in hooks:
             hook.remove()
-    assert len(layers) < 6
+    assert len(layers) < len(hooks)
 
 
 def test_too_little_memory_for_one_face_is_told_to_the_host(run, model, monkeypatch):
