@@ -16,7 +16,6 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Iterator, Sequence
-from functools import partial
 from itertools import pairwise
 from typing import Any, cast
 
@@ -288,6 +287,7 @@ class FoldedUpConv(FoldedStyledConv):
         else:
             weight, x = weight.to(self.dtype), x * inputs.to(self.dtype)[:, :, None, None]
         ride = len(style) == 1
+        transposed = transposed_conv2d(weight)
         fir = (self.fir * outputs[0].view(-1, 1, 1, 1) if ride else self.fir.expand(groups, 1, 4, 4)).to(
             self.dtype
         )
@@ -296,7 +296,7 @@ class FoldedUpConv(FoldedStyledConv):
             # Output row i is low-passed from rows i - 1 to i + 2 of y; row j of y is made of rows j // 2 of x
             # and, for even j, the one before.
             low, high = (first - 2) // 2, (last + 1) // 2 + 1
-            y = transposed_conv2d(_padded(_stored(x), low, high, x.shape[2]), weight)
+            y = transposed(_padded(_stored(x), low, high, x.shape[2]))
             start = first - 1 - 2 * low
             y = y[:, :, start : start + last - first + 3]
             if ride and self.concat:
@@ -367,14 +367,12 @@ class Level(nn.Module):
         source = self.up.bind(style, x) if self.up is not None else _stored(x)
         conv, to_rgb = self.conv.bind(style), self.to_rgb.bind(style)
         batch, channels = len(x), self.to_rgb.weight.shape[0]
-        wide = x
-        if keep:
-            shape, layout = (batch, channels, self.size, self.size), memory_format(x.device)
-            wide = torch.empty(shape, dtype=x.dtype, device=x.device, memory_format=layout)
+        wide = _empty_like(x, (batch, channels, self.size, self.size)) if keep else x
         picture = style.new_zeros((batch, 3, self.size, self.size)) if rgb is None else upsample_rgb(rgb)
-        for first, last in _bands(self.size, channels * self.size * x.element_size(), x.device):
+        widest = channels * (2 if self.conv.has_tiles else 1)  # Winograd's tiles overlap
+        for first, last in _bands(self.size, widest * self.size * x.element_size(), x.device):
             check()
-            z = _padded(partial(self._input, source, feature, check), first - 1, last + 1, self.size)
+            z = self._input(source, feature, check, first - 1, last + 1)
             pieces = self.conv.inject(conv(z), feature(first, last))
             picture[:, :, first:last] += to_rgb(pieces).permute(0, 3, 1, 2)
             if keep:
@@ -382,8 +380,19 @@ class Level(nn.Module):
         return wide, picture
 
     def _input(self, source: Rows, feature: Rows, check: Callable[[], None], first: int, last: int) -> Tensor:
+        """Rows of what the second convolution sees, with zeros beyond the border."""
         if self.up is None:
-            return source(first, last)
+            return _padded(source, first, last, self.size)
         check()
-        pieces = self.up.inject(source(first, last), feature(first, last))
-        return torch.cat(pieces, dim=1) if self.up.concat else pieces[0]
+        low, high = max(first, 0), min(last, self.size)
+        pieces = self.up.inject(source(low, high), feature(low, high))
+        batch, channels = len(pieces[0]), sum(piece.shape[1] for piece in pieces)
+        z = _empty_like(pieces[0], (batch, channels, last - first, self.size))
+        z[:, :, : low - first] = 0
+        z[:, :, high - first :] = 0
+        torch.cat(pieces, dim=1, out=z[:, :, low - first : high - first])
+        return z
+
+
+def _empty_like(x: Tensor, shape: tuple[int, ...]) -> Tensor:
+    return torch.empty(shape, dtype=x.dtype, device=x.device, memory_format=memory_format(x.device))
