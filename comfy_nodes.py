@@ -56,7 +56,6 @@ FOLDERS = ("gpen", "facerestore_models")  # keys of the host: ours, and the one 
 EXTENSIONS = {".pth", ".pt", ".safetensors"}
 SHIPPED = "gpen-lite-256.safetensors"
 LIKENESS_WEIGHTS = "MobileFaceNet.onnx"
-AUTO_DTYPE = "fp32"  # what "auto" means, unless the host's flags say otherwise
 
 GpenModel = io.Custom("GPEN_MODEL")
 GpenFaces = io.Custom("GPEN_FACES")
@@ -94,9 +93,9 @@ def load_model(path: Path, dtype: str = "auto") -> Restorer:
     """The process's one restorer of a file and dtype, known to the host's memory manager as ``.patcher``."""
     if dtype == "auto":
         half = args.force_fp16 and management.should_use_fp16(management.get_torch_device())
-        dtype = "fp16" if half else "fp32" if args.force_fp32 else AUTO_DTYPE
+        dtype = "fp16" if half else "fp32" if args.force_fp32 else "auto"
     with torch.inference_mode(False):  # else the host could not move its tensors outside nodes
-        model: Any = get_restorer(path, dtype)
+        model: Any = get_restorer(path, dtype, management.get_torch_device())
     if not hasattr(model, "patcher"):
         patcher = getattr(comfy.model_patcher, "CoreModelPatcher", comfy.model_patcher.ModelPatcher)
         devices = management.get_torch_device(), management.unet_offload_device()

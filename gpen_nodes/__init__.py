@@ -36,7 +36,8 @@ from .images import from_uint8, to_uint8
 from .model import Discriminator, DiscriminatorConfig, Gpen, GpenConfig, grow
 from .picture import Picture, read_picture, write_picture
 from .pipeline import Restoration, check_aligned, restore_image
-from .restorer import DTYPES, Restorer
+from .precision import DTYPES
+from .restorer import Restorer
 from .weights import shipped_model
 
 __version__ = "0.1.0"

@@ -5,17 +5,25 @@ from __future__ import annotations
 import threading
 from pathlib import Path
 
+import torch
+
 from .errors import CheckpointError
+from .host import LocalHost
 from .restorer import Restorer
 
 __all__ = ["forget_restorers", "get_restorer"]
 
 _lock = threading.Lock()
 _restorers: dict[tuple[Path, str], tuple[tuple[int, int], Restorer]] = {}
+_chosen: dict[tuple[Path, tuple[int, int], torch.device], str] = {}
 
 
-def get_restorer(path: str | Path, dtype: str = "fp32") -> Restorer:
+def get_restorer(path: str | Path, dtype: str = "auto", device: torch.device | None = None) -> Restorer:
     """The restorer of a checkpoint file, read once and again only when the file has changed.
+
+    Args:
+        dtype: ``fp32``, ``bf16``, ``fp16``, or ``auto``, which tries once what ``device`` does best.
+        device: where it will run, if ``dtype`` is ``auto``; None is what ``LocalHost`` takes.
 
     Raises:
         CheckpointError: the file is missing, damaged or no GPEN.
@@ -30,9 +38,14 @@ def get_restorer(path: str | Path, dtype: str = "fp32") -> Restorer:
         ) from error
     stamp = (stat.st_mtime_ns, stat.st_size)
     with _lock:
-        known = _restorers.get((path, dtype))
+        trial = (path, stamp, device or LocalHost().device)
+        name = _chosen.get(trial, dtype) if dtype == "auto" else dtype
+        known = _restorers.get((path, name))
         if known is None or known[0] != stamp:
-            known = _restorers[path, dtype] = (stamp, Restorer.from_file(str(path), dtype))
+            made = Restorer.from_file(str(path), name, trial[2])
+            known = _restorers[path, made.dtype] = (stamp, made)
+        if dtype == "auto":
+            _chosen[trial] = known[1].dtype
         return known[1]
 
 
@@ -40,3 +53,4 @@ def forget_restorers() -> None:
     """Let go of all models; those in use live on until their users are done."""
     with _lock:
         _restorers.clear()
+        _chosen.clear()

@@ -88,7 +88,7 @@ def shipped_model_gains(photo):
     """Decibels that the shipped model gains on a photo's face at 256 px, and how much sharper it gets."""
     truth = align_face(photo, detect_faces(photo)[0], 256).crop[None]
     degraded, _ = degrade(truth, EVALUATION_RECIPE, torch.Generator().manual_seed(0))
-    restored = get_restorer(shipped_model()).restore(degraded, CPU)
+    restored = get_restorer(shipped_model(), "fp32").restore(degraded, CPU)
     before, after = (-10 * torch.log10((x - truth).square().mean()).item() for x in (degraded, restored))
     blurred, sharp = (gradient_energy(x.permute(0, 3, 1, 2)).item() for x in (degraded, restored))
     return after - before, sharp / blurred
@@ -160,11 +160,11 @@ def test_a_discriminator_and_an_unknown_dtype_are_refused(tiny_checkpoint):
 def test_one_resident_model_until_the_file_changes(tiny_checkpoint, tmp_path):
     path = tmp_path / "model.safetensors"
     shutil.copy(tiny_checkpoint, path)
-    first = get_restorer(path)
-    assert get_restorer(str(tmp_path / "." / "model.safetensors")) is first
+    first = get_restorer(path, "fp32")
+    assert get_restorer(str(tmp_path / "." / "model.safetensors"), "fp32") is first
     assert get_restorer(path, "bf16") is not first
     os.utime(path, ns=(1, 1))
-    assert get_restorer(path) is not first
+    assert get_restorer(path, "fp32") is not first
     forget_restorers()
     with pytest.raises(CheckpointError, match=r"gone\.pth"):
         get_restorer(tmp_path / "gone.pth")

@@ -58,7 +58,7 @@ def add_parsers(commands: Any) -> None:
         "--strength", type=float, default=1.0, help="0 keeps the picture, 1 shows the restored face"
     )
     p.add_argument("--device", help="such as cpu, cuda:1, mps; else the best one")
-    p.add_argument("--dtype", choices=sorted(DTYPES), default="fp32")
+    p.add_argument("--dtype", choices=["auto", *sorted(DTYPES)], default="auto")
     p.add_argument("--save_faces", metavar="DIR", help="also write each face, before and after")
     p.add_argument(
         "--compare", action="store_true", help="also write before | after beside the output, _compare"
@@ -77,7 +77,7 @@ def run(args: argparse.Namespace) -> int:
     pairs = plan_outputs(args.input, args.output, suffix="_restored")
     if not args.overwrite:
         _spare_inputs(pairs)
-    restorer = get_restorer(args.model_path or shipped_model(), args.dtype)
+    restorer = get_restorer(args.model_path or shipped_model(), args.dtype, LocalHost(args.device).device)
     if args.size is not None and args.size != restorer.size:
         raise OptionError(
             f"--size {args.size} contradicts the checkpoint, which restores at {restorer.size} px. "

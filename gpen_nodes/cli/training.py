@@ -119,7 +119,7 @@ def _evaluate(args: argparse.Namespace) -> int:
     from ..training.dataset import FaceStore
     from ..weights import shipped_model
 
-    restorer = get_restorer(args.model_path or shipped_model())
+    restorer = get_restorer(args.model_path or shipped_model(), "fp32")
     table = evaluate(
         restorer, FaceStore(args.faces), embedder=_embedder(args.embedder), sheet=args.sheet, limit=args.limit
     )

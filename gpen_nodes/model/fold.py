@@ -196,7 +196,10 @@ class Modulation(nn.Module):
 
     def forward(self, style: Tensor) -> tuple[Tensor, Tensor]:
         inputs = F.linear(style, self.weight, self.bias)
-        return inputs, torch.rsqrt(inputs.square() @ self.energy + 1e-8) * self.gain
+        outputs = torch.rsqrt(inputs.square() @ self.energy + 1e-8) * self.gain
+        # At most 1 before the convolution and made up for behind it, so that fp16 does not overflow.
+        largest = inputs.abs().amax(dim=1, keepdim=True).clamp(min=1e-12)
+        return inputs / largest, outputs * largest
 
 
 class FoldedStyledConv(nn.Module):
