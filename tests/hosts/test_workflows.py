@@ -129,7 +129,7 @@ def test_restores_the_frames_of_a_video(host, astronaut, tmp_path):
     expected = restore_image(decoded, get_restorer(shipped_model()), host=CPU).image
     assert len(expected) == 3
     found = np.stack(shown[numbers["SaveAnimatedWEBP"]]["images"])
-    # The frames to compare with were rounded down when they were saved, of which bf16 makes more than one step.
+    # The frames to compare with were rounded down when they were saved: bf16 makes more than a step of it.
     assert_same(found, to_uint8(expected), within=10)
     assert np.abs(found.astype(int) - to_uint8(expected)).mean() < 0.6
     assert "image 1: no face found" in shown[numbers["PreviewAny"]]["text"]
