@@ -58,7 +58,7 @@ def test_workers_load_once_and_take_turns(measure, tmp_path):
 def test_wall_time_and_cpu_time_are_told_apart(measure, tmp_path):
     for sample in take_turns(measure, tmp_path / "log", ["a"]).samples["a"]:
         assert sample.wall_s >= 0.2
-        assert 0 < sample.cpu_s <= sample.wall_s - 0.15
+        assert 0 < sample.cpu_s < sample.wall_s  # The sleep counts for one of them alone.
 
 
 @pytest.mark.skipif(not Path("/proc/self/clear_refs").exists(), reason="peaks are reset on Linux alone")
