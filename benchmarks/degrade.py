@@ -17,7 +17,6 @@ from __future__ import annotations
 
 import argparse
 import importlib.util
-import json
 import math
 import statistics
 import sys
@@ -31,6 +30,7 @@ from typing import Any
 import cv2
 import numpy as np
 import torch
+from report import table, write_json
 
 from gpen_nodes import DegradationRecipe, degrade, from_uint8
 
@@ -46,6 +46,12 @@ GFPGAN_RANGES = DegradationRecipe(
     jpeg_probability=1,
     colour_probability=0,
 )
+COLUMNS = {
+    "variant": ("variant", "s"),
+    "cpu_ms": ("ms a face", ".2f"),
+    "faces_per_core_s": ("faces/s/core", ".1f"),
+    "times_basicsr": ("× basicsr", ".2f"),
+}
 DRAW = np.random.default_rng(0)
 
 
@@ -62,13 +68,9 @@ def main() -> None:
     cv2.setNumThreads(1)
     face = cv2.resize(_astronaut(), (args.size, args.size), interpolation=cv2.INTER_AREA)
     rows = _rows(_variants(face), args.faces, args.runs)
-    print(f"{args.size} px, {args.faces} faces in each of {args.runs} runs, one thread, CPU time")
-    print(f"{'':24}{'ms a face':>12}{'faces/s/core':>14}{'times basicsr':>15}")
-    for row in rows:
-        ratio = f"{row['times_basicsr']:.2f}" if row["times_basicsr"] else "-"
-        print(f"{row['variant']:24}{row['cpu_ms']:12.2f}{row['faces_per_core_s']:14.1f}{ratio:>15}")
-    if args.json:
-        args.json.write_text(json.dumps(rows, indent=2) + "\n")
+    print(f"{args.size} px, {args.faces} faces in each of {args.runs} runs, one thread, CPU time\n")
+    print(table(rows, COLUMNS))
+    write_json(rows, args.json)
 
 
 def _astronaut() -> np.ndarray:

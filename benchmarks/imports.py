@@ -8,7 +8,6 @@ Every figure is the median over fresh processes of what ``python -X importtime``
 from __future__ import annotations
 
 import argparse
-import json
 import re
 import statistics
 import subprocess
@@ -17,6 +16,8 @@ from collections import defaultdict
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+
+from report import write_json
 
 HOST = "import torch, numpy, cv2, PIL.Image"
 LINE = re.compile(r"import time: +(\d+) \| +(\d+) \|( +)(\S+)")
@@ -37,8 +38,7 @@ def main() -> None:
         print(f"{row['module']:44}{row['total_ms']:8.1f}")
         for name, own in row["heaviest_ms"].items():
             print(f"    {name:40}{own:8.1f}  by itself")
-    if args.json:
-        args.json.write_text(json.dumps(rows, indent=2) + "\n")
+    write_json(rows, args.json)
 
 
 def _import(modules: list[str]) -> dict[str, dict[str, float]]:

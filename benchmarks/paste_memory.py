@@ -13,10 +13,10 @@ import argparse
 import gc
 import json
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import numpy as np
+from measure import peak_rss_mb, reset_peak_rss, resident_mb
 from pipeline import enlarged, read_photo
 from torch import Tensor
 
@@ -39,33 +39,28 @@ def main() -> None:
         gpen_nodes.paste_back(picture, [gpen_nodes.align_face(picture, face, args.size)])
 
     there_and_back()  # loads code
-    taken = _peak(there_and_back) - picture.numel() * picture.element_size()
-    region = _region(picture, gpen_nodes.align_face(picture, face, args.size))
-    print(json.dumps({"region_mb": region / 1e6, "memory_mb": taken / 1e6, "regions": taken / region}))
+    taken = _peak_mb(there_and_back) - picture.numel() * picture.element_size() / 1e6
+    region = _region_mb(picture, gpen_nodes.align_face(picture, face, args.size))
+    print(json.dumps({"region_mb": region, "memory_mb": taken, "regions": taken / region}))
 
 
-def _region(picture: Tensor, face: Face) -> float:
-    """Bytes of the rectangle in the picture that a face's crop covers."""
+def _region_mb(picture: Tensor, face: Face) -> float:
+    """MB of the rectangle in the picture that a face's crop covers."""
     assert face.matrix is not None
     size = face.crop_size
     crop_corners = np.array([[0, size, 0, size], [0, 0, size, size]]) - 0.5
     corners = np.linalg.solve(face.matrix[:, :2].numpy(), crop_corners - face.matrix[:, 2:].numpy())
     sides = [np.ptp(np.clip(c, 0, side)) for c, side in zip(corners, picture.shape[2:0:-1], strict=True)]
-    return float(sides[0] * sides[1]) * picture.shape[3] * picture.element_size()
+    return float(sides[0] * sides[1]) * picture.shape[3] * picture.element_size() / 1e6
 
 
-def _peak(action: Callable[[], Any]) -> int:
-    """Bytes by which the resident set grows at its peak; Linux alone counts them."""
+def _peak_mb(action: Callable[[], Any]) -> float:
+    """MB by which the resident set grows at its peak; Linux alone counts them."""
     gc.collect()
-    before = _resident("VmRSS")
-    Path("/proc/self/clear_refs").write_text("5")  # the peak starts anew
+    before = resident_mb()
+    reset_peak_rss()
     action()
-    return _resident("VmHWM") - before
-
-
-def _resident(kind: str) -> int:
-    lines = Path("/proc/self/status").read_text().splitlines()
-    return 1024 * int(next(line.split()[1] for line in lines if line.startswith(kind)))
+    return peak_rss_mb() - before
 
 
 if __name__ == "__main__":

@@ -24,6 +24,7 @@ from typing import Any
 import cv2
 import numpy as np
 import torch
+from report import write_json
 from torch import Tensor
 
 import gpen_nodes
@@ -78,8 +79,7 @@ def main() -> None:
             row |= _memory(args.photo, width, restorer.input_size)
         rows.append(row)
         _print(row)
-    if args.json:
-        args.json.write_text(json.dumps(rows, indent=2) + "\n")
+    write_json(rows, args.json)
 
 
 def _centres(faces: Sequence[Face], picture: Tensor) -> list[np.ndarray]:

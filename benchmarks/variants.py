@@ -143,13 +143,12 @@ def export(case: Case) -> None:
 
 def network(variant: str, weights: Path, device: str) -> Callable[[Tensor], Tensor]:
     """One of this package's variants, on a device."""
-    import torch
+    from gpen_nodes import DTYPES
+    from gpen_nodes.model import fold
 
     module = _module(weights).to(device)
-    if variant == "module-fp32":
-        return module
-    fold = importlib.import_module("gpen_nodes.model.fold").fold
-    return fold(module, {"folded-fp32": torch.float32, "folded-bf16": torch.bfloat16}[variant])
+    kind, dtype = variant.split("-")
+    return module if kind == "module" else fold(module, DTYPES[dtype])
 
 
 def _original(weights: Path) -> nn.Module:

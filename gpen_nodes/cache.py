@@ -38,15 +38,24 @@ def get_restorer(path: str | Path, dtype: str = "auto", device: torch.device | N
         ) from error
     stamp = (stat.st_mtime_ns, stat.st_size)
     with _lock:
+        if dtype != "auto":
+            return _resident(path, stamp, dtype) or _keep(path, stamp, Restorer.from_file(str(path), dtype))
         trial = (path, stamp, device or LocalHost().device)
-        name = _chosen.get(trial, dtype) if dtype == "auto" else dtype
-        known = _restorers.get((path, name))
-        if known is None or known[0] != stamp:
-            made = Restorer.from_file(str(path), name, trial[2])
-            known = _restorers[path, made.dtype] = (stamp, made)
-        if dtype == "auto":
-            _chosen[trial] = known[1].dtype
-        return known[1]
+        if trial in _chosen and (known := _resident(path, stamp, _chosen[trial])):
+            return known
+        made = Restorer.from_file(str(path), dtype, trial[2])
+        _chosen[trial] = made.dtype
+        return _resident(path, stamp, made.dtype) or _keep(path, stamp, made)
+
+
+def _resident(path: Path, stamp: tuple[int, int], dtype: str) -> Restorer | None:
+    known = _restorers.get((path, dtype))
+    return known[1] if known is not None and known[0] == stamp else None
+
+
+def _keep(path: Path, stamp: tuple[int, int], restorer: Restorer) -> Restorer:
+    _restorers[path, restorer.dtype] = stamp, restorer
+    return restorer
 
 
 def forget_restorers() -> None:

@@ -12,7 +12,7 @@ from torch import Tensor
 from .errors import FaceError, ImageError
 from .faces import Face
 from .host import Host, LocalHost
-from .images import as_batch
+from .images import as_rgb
 from .restorer import Restorer
 
 __all__ = ["replace_crops", "restore_crops", "restore_faces"]
@@ -42,7 +42,7 @@ def replace_crops(faces: Sequence[Face], crops: Tensor) -> tuple[Face, ...]:
     Raises:
         ImageError: not as many crops as faces, or crops that are no squares.
     """
-    batch = _rgb(crops)
+    batch = as_rgb(crops)
     if len(batch) != len(faces) or batch.shape[1] != batch.shape[2]:
         raise ImageError(
             f"Found {len(batch)} crops of {batch.shape[2]}×{batch.shape[1]} px; expected one square for each "
@@ -64,12 +64,7 @@ def restore_crops(restorer: Restorer, crops: Tensor, host: Host | None = None) -
         ImageError: crops that are no squares.
         RuntimeError: the device's own, if not even one face fits.
     """
-    return _in_halves(restorer, _rgb(crops), host or LocalHost(), 0, len(crops))
-
-
-def _rgb(crops: Tensor) -> Tensor:
-    batch = as_batch(crops)[..., :3]
-    return batch.expand(*batch.shape[:3], 3)
+    return _in_halves(restorer, as_rgb(crops), host or LocalHost(), 0, len(crops))
 
 
 def _in_halves(restorer: Restorer, crops: Tensor, host: Host, done: int, total: int) -> Tensor:

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from .errors import ImageError
 
-__all__ = ["as_batch", "from_network", "from_uint8", "resize", "to_network", "to_uint8"]
+__all__ = ["as_batch", "as_rgb", "from_network", "from_uint8", "resize", "to_network", "to_uint8"]
 
 
 def as_batch(image: Tensor) -> Tensor:
@@ -37,6 +37,12 @@ def as_batch(image: Tensor) -> Tensor:
             "from_uint8 first."
         )
     return image.to(torch.float32)
+
+
+def as_rgb(image: Tensor) -> Tensor:
+    """Any image that ``as_batch`` takes as ``[B, H, W, 3]``: gray three times, alpha left out; a view."""
+    batch = as_batch(image)[..., :3]
+    return batch.expand(*batch.shape[:3], 3)
 
 
 def from_uint8(array: np.ndarray) -> Tensor:

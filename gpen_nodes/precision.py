@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from .model import Gpen, fold
@@ -30,11 +31,12 @@ def choose_dtype(network: Gpen, device: torch.device) -> str:
 
 @torch.no_grad()
 def _first_close_enough(network: Gpen, device: torch.device) -> str:
-    exact = None
-    for name in _quick_dtypes(device):
-        picture = _fixed_picture(network.config.input_size).to(device)
-        if exact is None:
-            exact = fold(network).to(device)(picture).clamp(-1, 1)
+    names = _quick_dtypes(device)
+    if not names:
+        return "fp32"
+    picture = _fixed_picture(network.config.input_size).to(device)
+    exact = fold(network).to(device)(picture).clamp(-1, 1)
+    for name in names:
         error = fold(network, DTYPES[name]).to(device)(picture).clamp(-1, 1) - exact
         decibels = 10 * torch.log10(4 / error.square().mean()).item()
         log.info("GPEN in %s on %s: %.1f dB from fp32, %g are needed", name, device, decibels, CLOSE_ENOUGH)
@@ -46,7 +48,7 @@ def _first_close_enough(network: Gpen, device: torch.device) -> str:
 def _fixed_picture(size: int) -> Tensor:
     """Colours that change as smoothly as a blurred face's, [1, 3, size, size] in [-1, 1]."""
     coarse = torch.rand((1, 3, 16, 16), generator=torch.Generator().manual_seed(0)) * 2 - 1
-    smooth = torch.nn.functional.interpolate(coarse, (size, size), mode="bicubic", align_corners=False)
+    smooth = F.interpolate(coarse, (size, size), mode="bicubic", align_corners=False)
     return smooth.clamp(-1, 1)
 
 

@@ -57,7 +57,7 @@ class Restorer:
         load_strictly(network, checkpoint.state)
         self.dtype = choose_dtype(network, device or torch.device("cpu")) if dtype == "auto" else dtype
         self.module = fold(network, DTYPES[self.dtype])
-        self._exact = self
+        self._exact: Restorer | None = None
         self._reload = None if self.dtype == "fp32" else reload or (lambda: checkpoint)
         # Hosts run several threads; placement belongs to one at a time.
         self._lock = threading.Lock()
@@ -131,8 +131,7 @@ class Restorer:
     def _run_exactly(self, x: Tensor, host: Host) -> Tensor:
         """In fp32, with weights that are read once more for it."""
         if self._reload is not None:
-            if self._exact is self:
-                self._exact = Restorer(self._reload())
+            self._exact = self._exact or Restorer(self._reload())
             host.place(self._exact.module, self.activation_bytes * len(x))
             output = self._exact.module(x, host.check_interrupt)
             if torch.isfinite(output).all():

@@ -98,6 +98,12 @@ def test_auto_is_decided_once_for_a_file_and_device(tiny_checkpoint, quick, monk
     assert len(trials) == 1
 
 
+def test_what_auto_chooses_is_the_one_that_is_resident(tiny_checkpoint, quick):
+    quick()
+    resident = get_restorer(tiny_checkpoint, "fp32")
+    assert get_restorer(tiny_checkpoint, "auto", CPU) is resident
+
+
 def test_a_dtype_that_is_asked_for_is_not_tried(tiny_checkpoint, monkeypatch):
     monkeypatch.setattr(precision, "_first_close_enough", lambda *a: pytest.fail("tried"))
     assert Restorer(read_checkpoint(tiny_checkpoint), "fp16").dtype == "fp16"

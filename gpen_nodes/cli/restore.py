@@ -21,7 +21,8 @@ from ..host import LocalHost
 from ..images import resize
 from ..picture import Picture, read_picture, write_picture
 from ..pipeline import check_aligned, restore_image
-from ..restorer import DTYPES, Restorer
+from ..precision import DTYPES
+from ..restorer import Restorer
 from ..weights import shipped_model
 from .inputs import plan_outputs
 

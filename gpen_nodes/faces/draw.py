@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 from torch import Tensor
 
-from ..images import as_batch, from_uint8, to_uint8
+from ..images import as_rgb, from_uint8, to_uint8
 from .face import Face
 
 __all__ = ["draw_faces"]
@@ -29,8 +29,7 @@ def draw_faces(image: Tensor, faces: Sequence[Face]) -> Tensor:
     Raises:
         ImageError: an unusable image.
     """
-    batch = as_batch(image)[..., :3]
-    pictures = np.array(to_uint8(batch.expand(*batch.shape[:3], 3)), order="C")
+    pictures = np.array(to_uint8(as_rgb(image)), order="C")
     width = max(1, round(max(pictures.shape[1:3]) / 300))
     for index, picture in enumerate(pictures):
         for number, face in enumerate(face for face in faces if face.image_index == index):

@@ -21,7 +21,7 @@ from .align import ARCFACE_POINTS, align_face, similarity, template_points
 from .detect import detect_faces
 from .face import Face
 from .onnx_weights import read_onnx_weights
-from .resample import resizing, warp
+from .resample import compose, resizing, warp
 
 __all__ = ["FaceEmbedder", "arcface_crop", "face_likeness"]
 
@@ -86,9 +86,8 @@ def _arcface_crop_of(face: Face) -> Tensor:
         raise FaceError("A face that isn't aligned has no looks. Align it with align_face first.")
     side = len(face.crop)
     landmarks = torch.tensor(face.landmarks, dtype=torch.float64)
-    points = landmarks @ face.matrix[:, :2].T + face.matrix[:, 2]
-    to_side = resizing(side / face.crop_size, side / face.crop_size)
-    points = points @ to_side[:, :2].T + to_side[:, 2]
+    to_crop = compose(resizing(side / face.crop_size, side / face.crop_size), face.matrix)
+    points = landmarks @ to_crop[:, :2].T + to_crop[:, 2]
     matrix = similarity(ARCFACE_POINTS, tuple((x, y) for x, y in points.tolist()))
     crop = face.crop.detach().to("cpu", torch.float32).permute(2, 0, 1)[None]
     return warp(crop, matrix, (112, 112)).clamp(0, 1)

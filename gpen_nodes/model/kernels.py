@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable
+from functools import cache
 
 import torch
 import torch.nn.functional as F
@@ -16,11 +17,10 @@ from torch import Tensor
 from .layers import SLOPE
 
 __all__ = [
-    "join_rows",
+    "has_fused_conv2d",
     "leaky_conv2d",
     "leaky_scale",
     "memory_format",
-    "pad_rows",
     "transposed_conv2d",
     "upsample_rgb",
     "winograd_conv2d",
@@ -33,7 +33,8 @@ def memory_format(device: torch.device) -> torch.memory_format:
     return torch.channels_last if device.type in ("cpu", "cuda", "xpu") else torch.contiguous_format
 
 
-def _has_fused_conv2d() -> bool:
+@cache
+def has_fused_conv2d() -> bool:
     """Whether oneDNN's convolution with an activation on its output is there: a private operator of torch."""
     with contextlib.suppress(Exception):  # Missing, renamed or with other arguments: all mean no.
         x = torch.zeros(1, 1, 1, 1)
@@ -42,9 +43,6 @@ def _has_fused_conv2d() -> bool:
         )
         return torch.backends.mkldnn.is_available()
     return False
-
-
-fused_conv2d = _has_fused_conv2d()
 
 
 def leaky_conv2d(
@@ -57,7 +55,7 @@ def leaky_conv2d(
     groups: int = 1,
 ) -> Tensor:
     """Convolution, bias and leaky ReLU in one pass over memory where oneDNN can."""
-    if fused_conv2d and x.device.type == "cpu" and x.dtype != torch.float16:
+    if x.device.type == "cpu" and x.dtype != torch.float16 and has_fused_conv2d():
         pads, strides = list(padding), [stride, stride]
         return torch.ops.mkldnn._convolution_pointwise(
             x, weight, bias, pads, strides, [1, 1], groups, "leaky_relu", [SLOPE], ""
@@ -186,15 +184,3 @@ def upsample_rgb(rgb: Tensor) -> Tensor:
     """``layers.upsample`` as what it is: linear interpolation, with zeros beyond the border."""
     padded = F.pad(rgb, (1, 1, 1, 1))
     return F.interpolate(padded, scale_factor=2, mode="bilinear", align_corners=False)[..., 2:-2, 2:-2]
-
-
-def pad_rows(x: Tensor, above: int, below: int) -> Tensor:
-    """[B, C, H, W] with rows of zeros above and below."""
-    if not above and not below:
-        return x
-    return F.pad(x, (0, 0, above, below)).contiguous(memory_format=memory_format(x.device))
-
-
-def join_rows(parts: list[Tensor]) -> Tensor:
-    """Bands of rows to one [B, C, H, W]."""
-    return parts[0] if len(parts) == 1 else torch.cat(parts, dim=2)

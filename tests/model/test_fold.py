@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
+import importlib
+
 import pytest
 import torch
 from torch import Tensor
 
-from gpen_nodes.model import Gpen, GpenConfig, fold, kernels
-from gpen_nodes.model import fold as fold_module  # noqa: F401  # the function hides the module of its name
-
-FOLD = __import__("sys").modules["gpen_nodes.model.fold"]
+from gpen_nodes.model import Gpen, GpenConfig, bands, fold, folded_encoders, folded_layers, kernels
 
 
 def random_network(config: GpenConfig) -> Gpen:
@@ -57,9 +56,10 @@ def test_same_function_as_the_module(network):
 
 def test_same_without_onednn_winograd_and_channels_last(network, monkeypatch):
     image = picture(network)
-    monkeypatch.setattr(kernels, "fused_conv2d", False)
-    monkeypatch.setattr(FOLD, "WINOGRAD", range(0))
-    for module in (kernels, FOLD):
+    monkeypatch.setattr(kernels, "has_fused_conv2d", lambda: False)
+    monkeypatch.setattr(folded_layers, "WINOGRAD", range(0))
+    whole = importlib.import_module("gpen_nodes.model.fold")  # whose name the function has taken
+    for module in (kernels, bands, folded_encoders, folded_layers, whole):
         monkeypatch.setattr(module, "memory_format", lambda device: torch.contiguous_format)
     assert decibels(fold(network)(image), network(image)) > 100
 
@@ -67,7 +67,7 @@ def test_same_without_onednn_winograd_and_channels_last(network, monkeypatch):
 @pytest.mark.parametrize("budget", [1 << 12, 1 << 16])
 def test_same_in_narrow_bands(network, monkeypatch, budget):
     image = picture(network)
-    monkeypatch.setattr(FOLD, "BAND_BYTES", budget)
+    monkeypatch.setattr(bands, "BAND_BYTES", budget)
     assert decibels(fold(network)(image), network(image)) > 100
 
 
@@ -81,7 +81,6 @@ def test_same_for_faces_of_one_batch_as_a_gpu_takes_them(network, monkeypatch):
             noise = Gpen.noise(width, size, like=image)
             features[size] = lambda first, last, noise=noise: noise[:, :, first:last]
     style, x, rgb = folded.mapper(code), folded.start.expand(3, -1, -1, -1), None
-    monkeypatch.setattr(FOLD, "WINOGRAD", range(0))
     for level in folded.levels:
         level.conv.has_tiles = False
         x, rgb = level(x, rgb, style, features[level.size], lambda: None, keep=True)

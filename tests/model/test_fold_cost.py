@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from gpen_nodes.model import Gpen, GpenConfig, fold, kernels
+from gpen_nodes.model import Gpen, GpenConfig, fold, folded_layers, kernels
 
 VIEWS = ("slice", "view", "permute", "expand", "transpose", "t", "select", "detach", "_unsafe_view", "alias")
 
@@ -31,8 +31,8 @@ class Counter(TorchDispatchMode):
 @pytest.fixture
 def counted(monkeypatch) -> Counter:
     """One forward of 128 px on the plain path, which is the same on every machine."""
-    monkeypatch.setattr(kernels, "fused_conv2d", False)
-    monkeypatch.setattr(__import__("sys").modules["gpen_nodes.model.fold"], "WINOGRAD", range(0))
+    monkeypatch.setattr(kernels, "has_fused_conv2d", lambda: False)
+    monkeypatch.setattr(folded_layers, "WINOGRAD", range(0))
     folded = fold(Gpen(GpenConfig(128, 128, 0.125, 2, style_dim=64, mapping_depth=2)))
     image = torch.zeros(1, 3, 128, 128)
     folded(image)

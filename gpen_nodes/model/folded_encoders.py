@@ -1,0 +1,79 @@
+"""Both encoders for inference: the picture to a style code, and features by rows."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Sequence
+from typing import cast
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from .bands import Rows, bands, padded, stored
+from .encoders import ConvEncoder, EncoderStage, ResNetEncoder
+from .kernels import leaky_conv2d, memory_format
+from .layers import FIR, GAIN
+
+__all__ = ["FoldedConvEncoder", "FoldedResNetEncoder"]
+
+
+class FoldedConvEncoder(nn.Module):
+    """``ConvEncoder`` with its scales in the weights; the finest features are made of rows of the picture."""
+
+    def __init__(self, encoder: ConvEncoder, dtype: torch.dtype) -> None:
+        super().__init__()
+        self.dtype = dtype
+        self.to_style = copy.deepcopy(encoder.to_style).requires_grad_(False)
+        self.stages = len(encoder.stages)
+        for k, stage in enumerate(cast("Sequence[EncoderStage]", encoder.stages)):
+            weight = (stage.weight * (stage.scale * GAIN)).to(dtype)
+            self.register_buffer(f"weight{k}", weight.contiguous(memory_format=memory_format(weight.device)))
+            self.register_buffer(f"bias{k}", (stage.bias * GAIN).to(dtype))
+
+    def forward(self, image: Tensor, check: Callable[[], None]) -> tuple[Tensor, dict[int, Rows]]:
+        image = image.to(self.dtype).contiguous(memory_format=memory_format(image.device))
+        weight, bias = self._stage(0)
+
+        def finest(first: int, last: int) -> Tensor:
+            return leaky_conv2d(image[:, :, first:last], weight, bias)
+
+        size, x = image.shape[-1], finest
+        features: dict[int, Rows] = {size: x}
+        for k in range(1, self.stages):
+            x = stored(self._down(k, x, size, check))
+            size //= 2
+            features[size] = x
+        # Flattened in NCHW order whatever the memory format.
+        return self.to_style(x(0, size).float().contiguous().flatten(1)), features
+
+    def _stage(self, k: int) -> tuple[Tensor, Tensor]:
+        return self.get_buffer(f"weight{k}"), self.get_buffer(f"bias{k}")
+
+    def _down(self, k: int, x: Rows, size: int, check: Callable[[], None]) -> Tensor:
+        """Low-pass and stride-2 convolution of a map of ``size`` rows, band by band."""
+        weight, bias = self._stage(k)
+        inputs = weight.shape[1]
+        fir = torch.tensor(FIR, dtype=weight.dtype, device=weight.device).expand(inputs, 1, 4, 4)
+        parts = []
+        for first, last in bands(size // 2, 4 * inputs * size * weight.element_size(), weight.device):
+            check()
+            part = padded(x, 2 * first - 2, 2 * last + 2, size)
+            part = F.conv2d(part, fir, padding=(0, 2), groups=inputs)
+            parts.append(leaky_conv2d(part, weight, bias, stride=2))
+        return torch.cat(parts, dim=2) if len(parts) > 1 else parts[0]
+
+
+class FoldedResNetEncoder(nn.Module):
+    """The bundle's encoder as it is, in another dtype."""
+
+    def __init__(self, encoder: ResNetEncoder, dtype: torch.dtype) -> None:
+        super().__init__()
+        self.dtype = dtype
+        encoder = copy.deepcopy(encoder).requires_grad_(False).to(dtype)
+        self.trunk = encoder.to(memory_format=memory_format(encoder.conv1.weight.device))
+
+    def forward(self, image: Tensor, check: Callable[[], None]) -> tuple[Tensor, dict[int, Rows]]:
+        image = image.to(self.dtype).contiguous(memory_format=memory_format(image.device))
+        code, features = self.trunk(image)
+        return code.float(), {size: stored(feature) for size, feature in features.items()}
