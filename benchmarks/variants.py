@@ -142,13 +142,12 @@ def export(case: Case) -> None:
 
 
 def network(variant: str, weights: Path, device: str) -> Callable[[Tensor], Tensor]:
-    """One of this package's variants, on a device."""
-    from gpen_nodes import DTYPES
-    from gpen_nodes.model import fold
+    """One of this package's variants, on a device; a folded one as restoring uses it."""
+    from gpen_nodes import Restorer
 
-    module = _module(weights).to(device)
     kind, dtype = variant.split("-")
-    return module if kind == "module" else fold(module, DTYPES[dtype])
+    module = _module(weights) if kind == "module" else Restorer.from_file(str(weights), dtype).module
+    return module.to(device)
 
 
 def _original(weights: Path) -> nn.Module:

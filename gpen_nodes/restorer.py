@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import ctypes
 import threading
 from collections.abc import Callable
 
@@ -65,7 +67,9 @@ class Restorer:
     @classmethod
     def from_file(cls, path: str, dtype: str = "fp32", device: torch.device | None = None) -> Restorer:
         """Read a checkpoint of any layout that ``read_checkpoint`` knows."""
-        return cls(read_checkpoint(path), dtype, device, reload=lambda: read_checkpoint(path))
+        restorer = cls(read_checkpoint(path), dtype, device, reload=lambda: read_checkpoint(path))
+        _return_freed_memory()
+        return restorer
 
     @property
     def input_size(self) -> int:
@@ -150,3 +154,9 @@ class Restorer:
         """Memory that one face needs beside the weights: all features and the widest map 8 times, fp32."""
         maps = [width * resolution**2 for resolution, width in self.config.widths.items()]
         return 4 * (sum(maps) + 8 * max(maps))
+
+
+def _return_freed_memory() -> None:
+    """Give what the file and the unfolded network took back to the system: glibc would keep most of it."""
+    with contextlib.suppress(AttributeError, OSError, TypeError):  # Other C libraries have no such call.
+        ctypes.CDLL(None).malloc_trim(0)

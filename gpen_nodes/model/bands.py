@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from itertools import pairwise
 
 import torch
@@ -11,9 +11,10 @@ from torch import Tensor
 
 from .kernels import memory_format
 
-__all__ = ["Rows", "bands", "empty_map", "padded", "stored"]
+__all__ = ["Rows", "Stream", "band_rows", "bands", "empty_map", "padded", "stored"]
 
-BAND_BYTES = 16 << 20  # of the widest tensor in a band: in cache, and below where malloc maps pages anew
+BAND_BYTES = 8 << 20  # of the widest tensor in a band: in cache, and below where malloc maps pages anew
+LEAD = 4  # rows: what the filters of the next level see beyond half its band, and a whole Winograd tile
 
 Rows = Callable[[int, int], Tensor]
 """Rows from a first to a last (exclusive) of a feature map, [B, C, last - first, W]."""
@@ -34,15 +35,78 @@ def padded(x: Rows, first: int, last: int, height: int) -> Tensor:
     return whole.contiguous(memory_format=memory_format(whole.device))
 
 
-def bands(height: int, row_bytes: int, device: torch.device) -> Iterator[tuple[int, int]]:
-    """Equal bands of rows, a power of two each; one band where there is no cache to stay in."""
+def band_rows(height: int, row_bytes: int, device: torch.device) -> int:
+    """Rows in a band, a power of two; all of them where there is no cache to stay in."""
     band = height
     if device.type == "cpu":
         while band > 8 and band * row_bytes > BAND_BYTES:
             band //= 2
-    return pairwise(range(0, height + 1, band))
+    return band
+
+
+def bands(height: int, row_bytes: int, device: torch.device) -> Iterator[tuple[int, int]]:
+    """Equal bands of rows, as tall as ``band_rows`` says."""
+    return pairwise(range(0, height + 1, band_rows(height, row_bytes, device)))
 
 
 def empty_map(shape: tuple[int, ...], like: Tensor) -> Tensor:
     """[B, C, H, W] to be filled, in another's dtype and in its device's memory format."""
     return torch.empty(shape, dtype=like.dtype, device=like.device, memory_format=memory_format(like.device))
+
+
+class Stream:
+    """``Rows`` of a map that are made in bands from the top, held while they are needed, then forgotten.
+
+    Args:
+        shape: of the whole map, [B, C, H, W].
+        like: dtype and device.
+        make: from a first row to a last, the pieces that lie side by side in the channels.
+        band: rows that are made at once. The first band has ``LEAD`` more, so that the rows around one band
+            of the next level do not end just beyond a band of this.
+        border: rows of zeros above the map and below.
+
+    Each call may ask for rows that the one before asked for, and later ones; never for earlier ones.
+    """
+
+    def __init__(
+        self,
+        shape: Sequence[int],
+        like: Tensor,
+        make: Callable[[int, int], tuple[Tensor, ...]],
+        band: int = 1,
+        border: int = 0,
+    ) -> None:
+        self._make, self._band = make, band
+        self._height, self._end = shape[2], shape[2] + border
+        self._first = self._last = -border
+        self._held = empty_map((shape[0], shape[1], 0, shape[3]), like)
+
+    def __call__(self, first: int, last: int) -> Tensor:
+        if last > self._last:
+            self._extend(first, self._band_end(last))
+        return self._held[:, :, first - self._first : last - self._first]
+
+    def drain(self) -> None:
+        """Make all rows and hold none, for what ``make`` does besides."""
+        while self._last < self._end:
+            first, self._last = self._last, self._band_end(self._last + 1)
+            self._make(first, self._last)
+
+    def _band_end(self, last: int) -> int:
+        bands = max(-(-(last - LEAD) // self._band), 1)
+        return min(LEAD + bands * self._band, self._end)
+
+    def _extend(self, first: int, last: int) -> None:
+        # What is no longer needed goes before other maps make the rows that this one is made of.
+        self._held = self._held[:, :, first - self._first :].clone()
+        low, high = max(self._last, 0), min(last, self._height)
+        pieces = self._make(low, high)
+        kept, (batch, channels, count, width) = self._held, self._held.shape
+        self._held = held = empty_map((batch, channels, last - first, width), kept)
+        self._first, self._last = first, last
+        held[:, :, :count] = kept
+        held[:, :, count : low - first] = 0
+        held[:, :, high - first :] = 0
+        torch.cat(pieces, dim=1, out=held[:, :, low - first : high - first])
+        if last == self._end:
+            del self._make  # The weights and features that it holds are no longer needed.

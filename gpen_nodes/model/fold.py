@@ -5,9 +5,9 @@ The same function, written for speed:
 - All scales, gains and the low-pass filter's gain are multiplied into weights once. A face's style scales the
   weights where they are fewer than the activations, else the activations.
 - Styles, demodulation and the sum of the pictures stay in fp32 whatever the rest computes in.
-- Large levels run in bands of rows that stay in the processor's cache. The finest level is never held: its
-  encoder features are computed again from the picture for each band.
-- In fp32 on the CPU, Winograd's transform replaces 3×3 convolutions from 32 to 256 px.
+- Levels run in bands of rows that stay in the processor's cache. Each draws the rows that it needs from the
+  one before: no large level is ever held whole. The encoder's finest are computed again from the picture.
+- On the CPU, Winograd's transform replaces 3×3 convolutions where channels are many.
 
 ``tests/model/test_fold.py`` holds it to the module at 100 dB and more.
 """
@@ -21,11 +21,11 @@ from typing import Any, cast
 import torch
 from torch import Tensor, nn
 
-from .bands import Rows, bands, empty_map, padded, stored
+from .bands import Rows, Stream, band_rows, padded, stored
 from .encoders import ConvEncoder
 from .folded_encoders import FoldedConvEncoder, FoldedResNetEncoder
 from .folded_layers import FoldedConv, FoldedToRgb, FoldedUpConv
-from .kernels import memory_format, upsample_rgb
+from .kernels import memory_format, upsample_rows
 from .layers import StyledConv, ToRgb
 from .network import Gpen
 
@@ -77,11 +77,11 @@ class FoldedGpen(nn.Module):
             if size > self.config.input_size:
                 features[size] = stored(Gpen.noise(width, size, like=image).to(self.dtype))
         style = self.mapper(code)
-        x, rgb = self.start.expand(len(image), -1, -1, -1), None
+        x, picture = stored(self.start.expand(len(image), -1, -1, -1)), None
         for level in cast("Sequence[Level]", self.levels):
-            keep = level.size < self.config.size
-            x, rgb = level(x, rgb, style, features.pop(level.size), check, keep=keep)
-        return cast("Tensor", rgb)
+            x, picture = level.bind(x, picture, style, features.pop(level.size), check)
+        cast("Stream", x).drain()
+        return cast("Tensor", picture)
 
 
 class Level(nn.Module):
@@ -96,42 +96,46 @@ class Level(nn.Module):
         self.conv = FoldedConv(conv, size, dtype)
         self.to_rgb = FoldedToRgb(to_rgb, dtype)
 
-    def forward(
+    def bind(
         self,
-        x: Tensor,
-        rgb: Tensor | None,
+        x: Rows,
+        smaller: Tensor | None,
         style: Tensor,
         feature: Rows,
         check: Callable[[], None],
-        *,
-        keep: bool,
-    ) -> tuple[Tensor, Tensor]:
-        """Next features, unless ``keep`` is false, and the picture [B, 3, size, size] fp32."""
-        source = self.up.bind(style, x) if self.up is not None else stored(x)
+    ) -> tuple[Stream, Tensor]:
+        """The level's features by rows, and its picture [B, 3, size, size] fp32: each row of it is there once
+        the same row of the features has been made.
+        """
+        size, channels = self.size, self.to_rgb.weight.shape[0]
+        like = style.to(self.conv.dtype)
+        z = self._input(x, style, feature, check)
         conv, to_rgb = self.conv.bind(style), self.to_rgb.bind(style)
-        batch, channels = len(x), self.to_rgb.weight.shape[0]
-        wide = empty_map((batch, channels, self.size, self.size), like=x) if keep else x
-        picture = style.new_zeros((batch, 3, self.size, self.size)) if rgb is None else upsample_rgb(rgb)
-        widest = channels * (2 if self.conv.has_tiles else 1)  # Winograd's tiles overlap
-        for first, last in bands(self.size, widest * self.size * x.element_size(), x.device):
-            check()
-            z = self._input(source, feature, check, first - 1, last + 1)
-            pieces = self.conv.inject(conv(z), feature(first, last))
-            picture[:, :, first:last] += to_rgb(pieces).permute(0, 3, 1, 2)
-            if keep:
-                torch.cat(pieces, dim=1, out=wide[:, :, first:last])
-        return wide, picture
+        picture = style.new_empty((len(style), 3, size, size))
 
-    def _input(self, source: Rows, feature: Rows, check: Callable[[], None], first: int, last: int) -> Tensor:
-        """Rows of what the second convolution sees, with zeros beyond the border."""
+        def make(first: int, last: int) -> tuple[Tensor, ...]:
+            check()
+            pieces = self.conv.inject(conv(z(first - 1, last + 1)), feature(first, last))
+            rgb = to_rgb(pieces)
+            # The rows of the smaller picture are there, as those of its features have just been used.
+            picture[:, :, first:last] = rgb if smaller is None else rgb + upsample_rows(smaller, first, last)
+            return pieces
+
+        band = band_rows(size, channels * size * like.element_size(), style.device)
+        return Stream((len(style), channels, size, size), like, make, band), picture
+
+    def _input(self, x: Rows, style: Tensor, feature: Rows, check: Callable[[], None]) -> Rows:
+        """What the second convolution sees, with a row of zeros above and below."""
+        size = self.size
         if self.up is None:
-            return padded(source, first, last, self.size)
-        check()
-        low, high = max(first, 0), min(last, self.size)
-        pieces = self.up.inject(source(low, high), feature(low, high))
-        batch, channels = len(pieces[0]), sum(piece.shape[1] for piece in pieces)
-        z = empty_map((batch, channels, last - first, self.size), like=pieces[0])
-        z[:, :, : low - first] = 0
-        z[:, :, high - first :] = 0
-        torch.cat(pieces, dim=1, out=z[:, :, low - first : high - first])
-        return z
+            return lambda first, last: padded(x, first, last, size)
+        up, inject = self.up.bind(style, x, size // 2), self.up.inject
+
+        def make(first: int, last: int) -> tuple[Tensor, ...]:
+            check()
+            return inject(up(first, last), feature(first, last))
+
+        shape = (len(style), self.conv.weight.shape[1], size, size)
+        z = Stream(shape, style.to(self.conv.dtype), make, border=1)
+        # One row more than is asked for: transposed convolutions waste less where bands end at even rows.
+        return lambda first, last: z(first, min(last + 1, size + 1))[:, :, : last - first]

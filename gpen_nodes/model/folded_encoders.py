@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .bands import Rows, bands, padded, stored
+from .bands import Rows, bands, empty_map, padded, stored
 from .encoders import ConvEncoder, EncoderStage, ResNetEncoder
 from .kernels import leaky_conv2d, memory_format
 from .layers import FIR, GAIN
@@ -32,11 +32,12 @@ class FoldedConvEncoder(nn.Module):
             self.register_buffer(f"bias{k}", (stage.bias * GAIN).to(dtype))
 
     def forward(self, image: Tensor, check: Callable[[], None]) -> tuple[Tensor, dict[int, Rows]]:
-        image = image.to(self.dtype).contiguous(memory_format=memory_format(image.device))
+        image = image.to(self.dtype)
         weight, bias = self._stage(0)
 
         def finest(first: int, last: int) -> Tensor:
-            return leaky_conv2d(image[:, :, first:last], weight, bias)
+            rows = image[:, :, first:last].contiguous(memory_format=memory_format(image.device))
+            return leaky_conv2d(rows, weight, bias)
 
         size, x = image.shape[-1], finest
         features: dict[int, Rows] = {size: x}
@@ -55,13 +56,21 @@ class FoldedConvEncoder(nn.Module):
         weight, bias = self._stage(k)
         inputs = weight.shape[1]
         fir = torch.tensor(FIR, dtype=weight.dtype, device=weight.device).expand(inputs, 1, 4, 4)
-        parts = []
-        for first, last in bands(size // 2, 4 * inputs * size * weight.element_size(), weight.device):
+
+        def rows(first: int, last: int) -> Tensor:
             check()
             part = padded(x, 2 * first - 2, 2 * last + 2, size)
             part = F.conv2d(part, fir, padding=(0, 2), groups=inputs)
-            parts.append(leaky_conv2d(part, weight, bias, stride=2))
-        return torch.cat(parts, dim=2) if len(parts) > 1 else parts[0]
+            return leaky_conv2d(part, weight, bias, stride=2)
+
+        half = size // 2
+        spans = list(bands(half, 4 * inputs * size * weight.element_size(), weight.device))
+        if len(spans) == 1:
+            return rows(0, half)
+        whole = empty_map((1, len(weight), half, half), like=weight)
+        for first, last in spans:
+            whole[:, :, first:last] = rows(first, last)
+        return whole
 
 
 class FoldedResNetEncoder(nn.Module):

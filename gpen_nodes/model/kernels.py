@@ -17,14 +17,13 @@ from torch import Tensor
 from .layers import SLOPE
 
 __all__ = [
+    "has_amx",
     "has_fused_conv2d",
     "leaky_conv2d",
     "leaky_scale",
     "memory_format",
     "transposed_conv2d",
-    "upsample_rgb",
-    "winograd_conv2d",
-    "winograd_weight",
+    "upsample_rows",
 ]
 
 
@@ -43,6 +42,13 @@ def has_fused_conv2d() -> bool:
         )
         return torch.backends.mkldnn.is_available()
     return False
+
+
+@cache
+def has_amx() -> bool:
+    """Whether the processor multiplies matrices in bf16 many times faster than in fp32, not just twice."""
+    test = getattr(torch.cpu, "_is_amx_tile_supported", None)  # private, and missing before torch 2.5
+    return bool(test and test())
 
 
 def leaky_conv2d(
@@ -80,10 +86,10 @@ def transposed_conv2d(weight: Tensor) -> Callable[[Tensor], Tensor]:
     Args:
         weight: [I, 3, 3, O].
 
-    oneDNN's own is slow in bf16. There, many channels are one matrix product for all nine taps and nine
+    oneDNN's own does not use AMX. There, many channels are one matrix product for all nine taps and nine
     shifted additions; few are one 2×2 convolution that makes the four pixels of each step side by side.
     """
-    if weight.device.type != "cpu" or weight.dtype == torch.float32:
+    if weight.device.type != "cpu" or weight.dtype == torch.float32 or not has_amx():
         direct = weight.permute(0, 3, 1, 2).contiguous(memory_format=memory_format(weight.device))
         return lambda x: F.conv_transpose2d(x, direct, stride=2)
     return _taps_added(weight) if weight.shape[3] >= 256 else _pixels_side_by_side(weight)
@@ -125,62 +131,9 @@ def _pixels_side_by_side(weight: Tensor) -> Callable[[Tensor], Tensor]:
     return conv
 
 
-# Winograd's F(4×4, 3×3) as in Lavin and Gray, Fast Algorithms for Convolutional Neural Networks (2016).
-_INPUT = (
-    (4, 0, -5, 0, 1, 0),
-    (0, -4, -4, 1, 1, 0),
-    (0, 4, -4, -1, 1, 0),
-    (0, -2, -1, 2, 1, 0),
-    (0, 2, -1, -2, 1, 0),
-    (0, 4, 0, -5, 0, 1),
-)
-_WEIGHT = (
-    (1 / 4, 0, 0),
-    (-1 / 6, -1 / 6, -1 / 6),
-    (-1 / 6, 1 / 6, -1 / 6),
-    (1 / 24, 1 / 12, 1 / 6),
-    (1 / 24, -1 / 12, 1 / 6),
-    (0, 0, 1),
-)
-_OUTPUT = ((1, 1, 1, 1, 1, 0), (0, 1, -1, 2, -2, 0), (0, 1, 1, 4, 4, 0), (0, 1, -1, 8, -8, 1))
-
-
-def _both_axes(matrix: tuple[tuple[float, ...], ...], like: Tensor) -> Tensor:
-    m = torch.tensor(matrix, dtype=like.dtype, device=like.device)
-    return torch.kron(m, m)
-
-
-def winograd_weight(weight: Tensor) -> Tensor:
-    """[O, I, 3, 3] to the [36, I, O] that ``winograd_conv2d`` takes."""
-    outputs, inputs = weight.shape[:2]
-    taps = weight.double().permute(2, 3, 1, 0).reshape(9, -1)
-    return (_both_axes(_WEIGHT, taps) @ taps).view(36, inputs, outputs).to(weight.dtype)
-
-
-def winograd_conv2d(x: Tensor, weight: Tensor) -> Tensor:
-    """3×3 convolution with a quarter of the multiplications, for fp32; pads the columns, not the rows.
-
-    Args:
-        x: [1, I, H + 2, W], H and W multiples of 4.
-        weight: [36, I, O] of ``winograd_weight``.
-
-    Returns:
-        [1, O, H, W].
-    """
-    x = F.pad(x.permute(0, 2, 3, 1), (0, 0, 1, 1))
-    _, height, width, inputs = x.shape
-    down, across = (height - 2) // 4, (width - 2) // 4
-    # Tiles of 6×6 that overlap by two: position in the tile, then the tile, then the channel.
-    tiles = x.as_strided(
-        (6, 6, down, across, inputs), (width * inputs, inputs, 4 * width * inputs, 4 * inputs, 1)
-    )
-    tiles = _both_axes(_INPUT, x) @ tiles.reshape(36, -1)
-    products = torch.bmm(tiles.view(36, down * across, inputs), weight)
-    y = (_both_axes(_OUTPUT, x) @ products.view(36, -1)).view(4, 4, down, across, -1)
-    return y.permute(2, 0, 3, 1, 4).reshape(1, 4 * down, 4 * across, -1).permute(0, 3, 1, 2)
-
-
-def upsample_rgb(rgb: Tensor) -> Tensor:
-    """``layers.upsample`` as what it is: linear interpolation, with zeros beyond the border."""
-    padded = F.pad(rgb, (1, 1, 1, 1))
-    return F.interpolate(padded, scale_factor=2, mode="bilinear", align_corners=False)[..., 2:-2, 2:-2]
+def upsample_rows(image: Tensor, first: int, last: int) -> Tensor:
+    """Rows of ``layers.upsample``, from even to even: linear interpolation, with zeros beyond the border."""
+    low, high, height = first // 2 - 1, last // 2 + 1, image.shape[2]
+    inside = image[:, :, max(low, 0) : min(high, height)]
+    framed = F.pad(inside, (1, 1, max(-low, 0), max(high - height, 0)))
+    return F.interpolate(framed, scale_factor=2, mode="bilinear", align_corners=False)[..., 2:-2, 2:-2]

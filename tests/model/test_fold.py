@@ -32,6 +32,7 @@ CONFIGS = {
     "concat": GpenConfig(128, 128, 0.0625, 2, style_dim=64, mapping_depth=2),
     "add": GpenConfig(128, 128, 0.0625, 2, concat=False, style_dim=64, mapping_depth=2),
     "256 px": GpenConfig(256, 256, 0.0625, 1, style_dim=64, mapping_depth=2),
+    "wide enough for Winograd": GpenConfig(64, 64, 0.5, 1, style_dim=64, mapping_depth=2),
     "larger out than in": GpenConfig(128, 64, 0.0625, 1, style_dim=64, mapping_depth=2),
     "resnet50": GpenConfig(64, 64, 0.0625, 1, style_dim=64, mapping_depth=2, encoder="resnet50"),
 }
@@ -57,7 +58,7 @@ def test_same_function_as_the_module(network):
 def test_same_without_onednn_winograd_and_channels_last(network, monkeypatch):
     image = picture(network)
     monkeypatch.setattr(kernels, "has_fused_conv2d", lambda: False)
-    monkeypatch.setattr(folded_layers, "WINOGRAD", range(0))
+    monkeypatch.setattr(folded_layers, "winograd_form", lambda *layer: None)
     whole = importlib.import_module("gpen_nodes.model.fold")  # whose name the function has taken
     for module in (kernels, bands, folded_encoders, folded_layers, whole):
         monkeypatch.setattr(module, "memory_format", lambda device: torch.contiguous_format)
@@ -80,14 +81,18 @@ def test_same_for_faces_of_one_batch_as_a_gpu_takes_them(network, monkeypatch):
         if size > network.config.input_size:
             noise = Gpen.noise(width, size, like=image)
             features[size] = lambda first, last, noise=noise: noise[:, :, first:last]
-    style, x, rgb = folded.mapper(code), folded.start.expand(3, -1, -1, -1), None
+    x, rgb = bands.stored(folded.start.expand(3, -1, -1, -1)), None
     for level in folded.levels:
-        level.conv.has_tiles = False
-        x, rgb = level(x, rgb, style, features[level.size], lambda: None, keep=True)
+        level.conv.form = None
+        x, rgb = level.bind(x, rgb, folded.mapper(code), features[level.size], lambda: None)
+    x.drain()
     assert decibels(rgb, expected) > 100
 
 
-def test_bf16_is_close(network):
+@pytest.mark.parametrize("amx", [False, True])
+def test_bf16_is_close(network, monkeypatch, amx):
+    for module in (kernels, folded_layers):
+        monkeypatch.setattr(module, "has_amx", lambda: amx)
     image = picture(network)
     exact = network(image)
     assert decibels(fold(network, torch.bfloat16)(image) / exact.std(), exact / exact.std()) > 35

@@ -22,6 +22,8 @@ class Counter(TorchDispatchMode):
     def __torch_dispatch__(self, func, types, args=(), kwargs=None):
         result = func(*args, **(kwargs or {}))
         name = func.overloadpacket.__name__
+        if isinstance(result, torch.Tensor) and result.numel() == 0:
+            return result  # Of a map that is made in one piece, nothing is kept from the piece before.
         self.calls[name] = self.calls.get(name, 0) + 1
         if isinstance(result, torch.Tensor) and name not in VIEWS:
             self.bytes += result.numel() * result.element_size()
@@ -32,7 +34,7 @@ class Counter(TorchDispatchMode):
 def counted(monkeypatch) -> Counter:
     """One forward of 128 px on the plain path, which is the same on every machine."""
     monkeypatch.setattr(kernels, "has_fused_conv2d", lambda: False)
-    monkeypatch.setattr(folded_layers, "WINOGRAD", range(0))
+    monkeypatch.setattr(folded_layers, "winograd_form", lambda *layer: None)
     folded = fold(Gpen(GpenConfig(128, 128, 0.125, 2, style_dim=64, mapping_depth=2)))
     image = torch.zeros(1, 3, 128, 128)
     folded(image)
@@ -49,7 +51,8 @@ def test_convolutions(counted):
     # Below 128 px styles scale activations, so that demodulation is a step of its own.
     small = 4 * (1 + 1 + 1 + 1 + 1 + 1)  # transposed, low-pass, features; convolution, demodulation, features
     finest = 1 + 1 + 1 + 1 + 1
-    assert counted.calls["convolution"] == encoder + finest_again + first + small + finest
+    pictures = 6 * 2  # of both halves of the channels of each size
+    assert counted.calls["convolution"] == encoder + finest_again + first + small + finest + pictures
 
 
 def test_copies_and_bytes(counted):
