@@ -1,0 +1,41 @@
+"""The door: everything that the host has to know of. The root's ``scripts/gpen.py`` calls it at each load."""
+# pyright: reportMissingImports=false
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+from modules import script_callbacks, shared
+
+from a1111_extension.api import add_routes
+from a1111_extension.extras import GpenExtras, remember_picture
+from a1111_extension.face_restorer import GpenFaceRestorer, GpenGeneration
+from a1111_extension.models import model_folders
+from a1111_extension.settings import add_options
+
+__all__ = ["GpenExtras", "GpenGeneration", "register"]
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def register(script: str) -> None:
+    """Register with the host, which forgets callbacks at each "Reload UI", but no face restorers.
+
+    Args:
+        script: the file that the host loads; it has to lie beside this package.
+    """
+    if Path(script).resolve().parents[1] != ROOT:
+        raise ImportError(f"GPEN is already loaded from {ROOT}; remove one of the two extensions.")
+    model_folders()[0].mkdir(parents=True, exist_ok=True)
+    restorers = getattr(shared, "face_restorers", [])  # SD.Next has none
+    restorers[:] = [known for known in restorers if known.name() != "GPEN"] + [GpenFaceRestorer()]
+    script_callbacks.on_ui_settings(add_options)
+    script_callbacks.on_before_ui(_leave_path)
+    script_callbacks.on_after_component(remember_picture)
+    script_callbacks.on_app_started(add_routes)
+
+
+def _leave_path() -> None:
+    """Forge and reForge leave every extension on sys.path, where our tests and scripts would answer to others."""
+    sys.path[:] = [folder for folder in sys.path if not folder or Path(folder).resolve() != ROOT]
