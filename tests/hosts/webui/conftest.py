@@ -52,5 +52,5 @@ def start(tmp_path_factory, portrait):
 
 @pytest.fixture(scope="session")
 def server(start):
-    """The real host with its page and its API."""
+    """The real host with its page and its API, and GPEN also in txt2img and img2img."""
     return start("--api")

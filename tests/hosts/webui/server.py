@@ -52,6 +52,8 @@ class Server:
             copy(ROOT / part, self.extension / part)
         shutil.copytree(HERE / "portrait", folder / "extensions" / "portrait")
         self._weights()
+        settings = {"outdir_samples": str(folder / "outputs"), "postprocessing_enable_in_main_ui": ["GPEN"]}
+        (folder / "config.json").write_text(json.dumps(settings))
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
             self.port = free.getsockname()[1]
@@ -65,6 +67,7 @@ class Server:
             command, cwd=WEBUI_DIR, env=environment, stdout=self.log, stderr=subprocess.STDOUT
         )
         self._wait()
+        self.greeting = self.said()
 
     def _weights(self) -> None:
         """Random ones, so that A1111 can sample; Forge and reForge know no network that small."""

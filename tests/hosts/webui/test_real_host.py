@@ -46,7 +46,7 @@ def slow(server):
 
 
 def test_the_extension_loads_without_an_error_line_and_quickly(server):
-    said = server.said()
+    said = server.greeting
     assert not re.search(r"(?i)error|traceback|\*\*\*", said), said
     _, found = server.call("/sdapi/v1/face-restorers")
     assert [one["name"] for one in found].count("GPEN") == 1
