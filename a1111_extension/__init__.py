@@ -1,7 +1,7 @@
 """The pack as an extension of Stable Diffusion WebUI: A1111, Forge, reForge and SD.Next.
 
-``scripts/gpen.py`` registers everything with the host. The host loads scripts without a place in sys.modules, so
-all classes live in this package.
+``scripts/gpen.py`` registers everything with the host. All classes live in this package, since the host loads
+scripts without a place in sys.modules.
 """
 
 from __future__ import annotations
@@ -14,6 +14,6 @@ _ROOT = Path(__file__).resolve().parents[1]
 
 if Path(gpen_nodes.__file__).resolve().parents[1] != _ROOT:
     raise ImportError(
-        f"gpen_nodes is already loaded from {Path(gpen_nodes.__file__).parent}, and this extension needs the one "
-        f"in {_ROOT}. Keep one of the two: remove the other extension, or pip uninstall gpen-nodes."
+        f"gpen_nodes is already loaded from {Path(gpen_nodes.__file__).parent}, and this extension needs the "
+        f"one in {_ROOT}. Keep one of the two: remove the other extension, or pip uninstall gpen-nodes."
     )

@@ -23,6 +23,8 @@ from .restore import FAILURES, restore, tell
 
 __all__ = ["add_routes"]
 
+ACCOUNTS = ("api_auth", "auth", "auth_file")  # A1111's, Forge's and reForge's flag, then SD.Next's
+
 
 class RestoreRequest(BaseModel):
     image: str = Field(description="A picture file in base64, or a data URL: PNG, JPEG, WebP, TIFF, …")
@@ -59,15 +61,19 @@ class ModelReply(BaseModel):
 
 
 def add_routes(_demo: Any, app: FastAPI) -> None:
-    """Called by the host once its own routes are there. Without ``--api`` a host offers none, so neither do we."""
+    """Called by the host once its own routes are there. Where those need ``--api``, so do these."""
     flags = shared.cmd_opts
     if not (getattr(flags, "api", True) or getattr(flags, "nowebui", False)):
         return
     options: dict[str, Any] = {"tags": ["GPEN"]}
-    if _accounts():
+    if any(getattr(flags, flag, None) for flag in ACCOUNTS):
         options["dependencies"] = [Depends(_authenticate)]
-    app.add_api_route("/gpen/v1/restore", restore_faces, methods=["POST"], response_model=RestoreReply, **options)
-    app.add_api_route("/gpen/v1/models", list_models, methods=["GET"], response_model=list[ModelReply], **options)
+    app.add_api_route(
+        "/gpen/v1/restore", restore_faces, methods=["POST"], response_model=RestoreReply, **options
+    )
+    app.add_api_route(
+        "/gpen/v1/models", list_models, methods=["GET"], response_model=list[ModelReply], **options
+    )
 
 
 def restore_faces(request: RestoreRequest) -> dict[str, Any]:
@@ -78,7 +84,7 @@ def restore_faces(request: RestoreRequest) -> dict[str, Any]:
     options = dict(request)
     data = _decoded(options.pop("image"))
     with tempfile.TemporaryDirectory(prefix="gpen") as folder, call_queue.queue_lock:
-        shared.state.begin(job="gpen")
+        shared.state.begin("gpen")
         shared.state.job_count = 1  # for the host's progress, which is else unknown
         try:
             return _restored(data, Path(folder), options)
@@ -94,7 +100,8 @@ def restore_faces(request: RestoreRequest) -> dict[str, Any]:
 def list_models() -> list[dict[str, Any]]:
     """The models that ``model`` may name."""
     return [
-        {"name": name, "filename": None if path is None else str(path)} for name, path in model_files().items()
+        {"name": name, "filename": None if path is None else str(path)}
+        for name, path in model_files().items()
     ]
 
 
@@ -121,9 +128,12 @@ def _decoded(image: str) -> bytes:
 
 
 def _accounts() -> dict[str, str]:
-    """Names and passwords of the host's ``--api-auth``."""
-    pairs = (getattr(shared.cmd_opts, "api_auth", None) or "").split(",")
-    return dict(pair.split(":", 1) for pair in pairs if ":" in pair)
+    """Names and passwords that the host's command line gives."""
+    texts = {flag: getattr(shared.cmd_opts, flag, None) or "" for flag in ACCOUNTS}
+    pairs = [*texts["api_auth"].split(","), *texts["auth"].split(",")]
+    if texts["auth_file"]:
+        pairs += Path(texts["auth_file"]).read_text(encoding="utf-8").splitlines()
+    return dict(pair.strip().split(":", 1) for pair in pairs if ":" in pair)
 
 
 def _authenticate(credentials: HTTPBasicCredentials = Depends(HTTPBasic())) -> None:  # noqa: B008  # FastAPI's way

@@ -82,7 +82,9 @@ class GpenExtras(scripts_postprocessing.ScriptPostprocessing):
         if faces.startswith("0 "):
             pp.info["GPEN"] = "no face restored"
         else:
-            pp.info.update({NAMES[name]: value for name, value in {"visibility": visibility, **chosen}.items()})
+            pp.info.update(
+                {NAMES[name]: value for name, value in {"visibility": visibility, **chosen}.items()}
+            )
 
 
 def _restored(

@@ -39,16 +39,13 @@ class GpenFaceRestorer(face_restoration.FaceRestoration):
             p.comment(f"GPEN: {sentence}")
             _note(p, {"Face restoration": None, "GPEN": f"not restored: {sentence}", "GPEN faces": None})
             return np_image
-        if not result.faces:
-            claim = {"Face restoration": None, "GPEN": "no face restored"}
-        else:
-            claim = {"GPEN": None}
-        _note(p, claim | {"GPEN faces": count(result)})
+        nothing = {"Face restoration": None, "GPEN": "no face restored"}
+        _note(p, (nothing if not result.faces else {"GPEN": None}) | {"GPEN faces": count(result)})
         return to_uint8(result.image[0])
 
 
 def _note(p: Any, infotext: dict[str, Any]) -> None:
-    """Write into a picture's infotext, over what the host or the picture before it says; None takes it out."""
+    """Write into a picture's infotext, over what the host or an earlier picture says; None takes it out."""
     if p is not None:
         p.extra_generation_params.pop("Face restoration", None)
         p.extra_generation_params.update(infotext)

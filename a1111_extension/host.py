@@ -32,7 +32,8 @@ class WebuiHost:
     """
 
     def __init__(self) -> None:
-        self._device: torch.device = devices.get_device_for("gpen")
+        choose = getattr(devices, "get_device_for", lambda task: devices.device)  # SD.Next has one for all
+        self._device: torch.device = choose("gpen")
         wanted = DTYPES.get(devices.dtype, "auto")
         self.dtype = wanted if wanted == "fp32" or self._device.type != "cpu" else "auto"
         state = shared.state
@@ -61,7 +62,7 @@ class WebuiHost:
         state = shared.state
         state.sampling_step, state.sampling_steps, state.textinfo = self._before
         frugal = any(getattr(shared.cmd_opts, flag, False) for flag in FRUGAL)
-        if shared.opts.face_restoration_unload or frugal:
+        if shared.opts.data.get("face_restoration_unload") or frugal:
             module.to("cpu")
             devices.torch_gc()
 

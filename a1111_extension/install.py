@@ -1,6 +1,6 @@
 """What Stable Diffusion WebUI lacks, installed by its own pip. Run by the ``install.py`` of the root.
 
-ComfyUI's manager runs that file too: without the host's ``launch`` nothing happens. What is installed is never
+ComfyUI's manager runs that file too: without the host's ``launch`` nothing happens. What is installed is not
 changed: pip may only add, with every version that is there as a constraint.
 """
 
@@ -38,7 +38,8 @@ def install(launcher: Any) -> None:
             try:
                 launcher.run_pip(f'install {package} --constraint "{constraints}"', f"{package} for GPEN")
             except RuntimeError as error:
-                print(f"GPEN: {package} could not be installed: {str(error).splitlines()[0]} Install it by hand.")
+                reason = str(error).splitlines()[0]
+                print(f"GPEN: {package} could not be installed: {reason} Install it by hand.")
 
 
 def _installed() -> set[str]:

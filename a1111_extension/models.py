@@ -41,7 +41,7 @@ def find_model(name: str) -> Path:
     if name not in files:
         folders = " and ".join(map(str, model_folders()))
         raise MissingWeightsError(
-            f"Found no model {name!r} in {folders}; put it there: docs/checkpoints.md says where weights come "
-            f"from. Known are {', '.join(files)}."
+            f"Found no model {name!r} in {folders}; put it there: docs/checkpoints.md says where weights "
+            f"come from. Known are {', '.join(files)}."
         )
     return files[name] or shipped_model()

@@ -4,10 +4,11 @@
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 from typing import Any
 
 import torch
-from modules import devices
+from modules import devices, shared
 from torch import Tensor
 
 from gpen_nodes import (
@@ -28,6 +29,11 @@ __all__ = ["FAILURES", "count", "restore", "tell"]
 FAILURES = (GpenError, RuntimeError, MemoryError, OSError)
 """What may go wrong while a picture is restored; ``tell`` makes a sentence of it."""
 
+# By facexlib's names.
+DETECTOR_WEIGHTS = {
+    "retinaface_mobile0.25": "detection_mobilenet0.25_Final.pth",
+    "retinaface_resnet50": "detection_Resnet50_Final.pth",
+}
 _resident: tuple[Any, ...] | None = None
 
 
@@ -50,11 +56,12 @@ def restore(image: Tensor, model: str = SHIPPED, size: int | None = None, **opti
         restorer = _load(model, host)
         if size is not None and size != restorer.size:
             raise OptionError(
-                f"Found size {size}, but {model} restores at {restorer.size} px. Choose another model, or leave "
-                "the size to it."
+                f"Found size {size}, but {model} restores at {restorer.size} px. Choose another model, or "
+                "leave the size to it."
             )
         try:
-            return restore_image(image, restorer, host=host, **options)
+            weights = _detector_weights(options.get("detector", ""))
+            return restore_image(image, restorer, host=host, detector_weights=weights, **options)
         finally:
             host.release(restorer.module)
 
@@ -70,6 +77,16 @@ def _load(model: str, host: WebuiHost) -> Restorer:
     restorer = get_restorer(*wanted)
     _resident = wanted
     return restorer
+
+
+def _detector_weights(detector: str) -> Path | None:
+    """RetinaFace's, where the host has already got them for its own face restorers."""
+    name = DETECTOR_WEIGHTS.get(detector, "")
+    for flag in ("gfpgan_models_path", "codeformer_models_path"):
+        folder = getattr(shared.cmd_opts, flag, None)
+        if name and folder and Path(folder, name).is_file():
+            return Path(folder, name)
+    return None
 
 
 def tell(error: BaseException) -> str:

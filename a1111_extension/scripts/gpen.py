@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import sys
 from pathlib import Path
 
@@ -10,9 +11,13 @@ from modules import script_callbacks, shared
 
 from a1111_extension.api import add_routes
 from a1111_extension.extras import GpenExtras, remember_picture
-from a1111_extension.face_restorer import GpenFaceRestorer, GpenGeneration
 from a1111_extension.models import model_folders
 from a1111_extension.settings import add_options
+
+if importlib.util.find_spec("modules.face_restoration"):
+    from a1111_extension.face_restorer import GpenFaceRestorer, GpenGeneration
+else:  # SD.Next has dropped face restorers
+    GpenFaceRestorer = GpenGeneration = None
 
 __all__ = ["GpenExtras", "GpenGeneration", "register"]
 
@@ -28,8 +33,9 @@ def register(script: str) -> None:
     if Path(script).resolve().parents[1] != ROOT:
         raise ImportError(f"GPEN is already loaded from {ROOT}; remove one of the two extensions.")
     model_folders()[0].mkdir(parents=True, exist_ok=True)
-    restorers = getattr(shared, "face_restorers", [])  # SD.Next has none
-    restorers[:] = [known for known in restorers if known.name() != "GPEN"] + [GpenFaceRestorer()]
+    if GpenFaceRestorer is not None:
+        others = [known for known in shared.face_restorers if known.name() != "GPEN"]
+        shared.face_restorers[:] = [*others, GpenFaceRestorer()]
     script_callbacks.on_ui_settings(add_options)
     script_callbacks.on_before_ui(_leave_path)
     script_callbacks.on_after_component(remember_picture)
@@ -37,5 +43,5 @@ def register(script: str) -> None:
 
 
 def _leave_path() -> None:
-    """Forge and reForge leave every extension on sys.path, where our tests and scripts would answer to others."""
+    """Forge and reForge leave extensions on sys.path, where our tests and scripts would answer to others."""
     sys.path[:] = [folder for folder in sys.path if not folder or Path(folder).resolve() != ROOT]

@@ -42,7 +42,7 @@ def page(server):
 def open_page(page, server) -> None:
     page.goto(f"http://127.0.0.1:{server.port}/")
     page.wait_for_selector("#tab_extras", state="attached", timeout=120_000)
-    page.wait_for_function("!!window.opts && 'samples_save' in window.opts")
+    page.wait_for_function("!!window.opts && 'samples_save' in window.opts", timeout=120_000)
 
 
 def tab(page, name: str) -> None:
@@ -62,7 +62,9 @@ def run_extras(page, picture: Image.Image, folder: Path) -> tuple[Image.Image, s
     page.wait_for_function(f"before => !['', before].includes({SHOWN})", arg=before, timeout=120_000)
     page.wait_for_timeout(500)
     source = page.evaluate(SHOWN)
-    return Image.open(io.BytesIO(page.request.get(source).body())), page.locator("#extras_results").inner_text()
+    return Image.open(io.BytesIO(page.request.get(source).body())), page.locator(
+        "#extras_results"
+    ).inner_text()
 
 
 def upload(page, picture: Image.Image, folder: Path) -> None:
@@ -111,7 +113,9 @@ def test_the_readmes_screenshot(page, portrait, tmp_path):
 
 def test_the_result_gives_its_settings_back(page, portrait, tmp_path):
     tab(page, "Extras")
-    note = "GPEN visibility: 0.7, GPEN model: gpen-lite-256.safetensors, GPEN strength: 0.5, GPEN min face: 33"
+    note = (
+        "GPEN visibility: 0.7, GPEN model: gpen-lite-256.safetensors, GPEN strength: 0.5, GPEN min face: 33"
+    )
     portrait.info["postprocessing"] = note
     upload(page, portrait, tmp_path)
     page.locator("#extras_gpen_paste").click()
@@ -126,7 +130,7 @@ def test_the_result_gives_its_settings_back(page, portrait, tmp_path):
 def test_a_failure_is_a_sentence_on_the_page(page, server, portrait, tmp_path):
     tab(page, "Extras")
     choose(page, "extras_gpen_detector", "retinaface_resnet50")
-    found, said = run_extras(page, portrait, tmp_path)
+    _, said = run_extras(page, portrait, tmp_path)
     assert "GPEN: " in said
     assert "not restored" in said
     assert "detection_Resnet50_Final.pth" in said
@@ -158,8 +162,8 @@ def test_settings_list_gpen_once_even_after_reload_and_it_is_in_the_main_page(pa
 
 def test_main_page_settings_paste_back(page):
     tab(page, "txt2img")
-    note = "a\nSteps: 1, Sampler: Euler, GPEN visibility: 0.6, GPEN model: gpen-lite-256.safetensors, GPEN strength: 0.5"
-    page.locator("#txt2img_prompt textarea").fill(note)
+    note = "GPEN visibility: 0.6, GPEN model: gpen-lite-256.safetensors, GPEN strength: 0.5"
+    page.locator("#txt2img_prompt textarea").fill(f"a\nSteps: 1, Sampler: Euler, {note}")
     page.locator("#txt2img_tools #paste").click()
     page.wait_for_timeout(1500)
     assert page.input_value("#txt2img_gpen_visibility input[type=number]") == "0.6"

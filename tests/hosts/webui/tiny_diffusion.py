@@ -73,4 +73,6 @@ if __name__ == "__main__":
     described = OmegaConf.create({"model": config()})
     OmegaConf.save(described, sys.argv[1] + ".yaml")
     state = instantiate_from_config(described.model).state_dict()
-    save_file({name: tensor.contiguous().clone() for name, tensor in state.items()}, sys.argv[1] + ".safetensors")
+    save_file(
+        {name: tensor.contiguous().clone() for name, tensor in state.items()}, sys.argv[1] + ".safetensors"
+    )

@@ -1,4 +1,4 @@
-"""An extension for tests: whatever a network with random weights samples, the picture is the portrait of a face."""
+"""An extension for tests: whatever a network with random weights samples, a face is painted."""
 
 import os
 
