@@ -91,7 +91,7 @@ def _restored(
     image: Image.Image, visibility: float, *, strength: float = 1, size: str = SIZES[0], **options: Any
 ) -> tuple[Image.Image, str]:
     """The picture with its faces restored and its alpha as it was, and how many faces that are."""
-    pixels = from_uint8(np.asarray(image.convert("RGB")))
+    pixels = from_uint8(np.array(image.convert("RGB")))
     side = None if size == SIZES[0] else int(size)
     result = restore(pixels, size=side, strength=strength * visibility, **options)
     restored = Image.fromarray(to_uint8(result.image[0]))

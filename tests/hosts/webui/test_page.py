@@ -41,8 +41,8 @@ def page(server):
 
 def open_page(page, server) -> None:
     page.goto(f"http://127.0.0.1:{server.port}/")
-    page.wait_for_selector("#tab_extras", state="attached", timeout=120_000)
-    page.wait_for_function("!!window.opts && 'samples_save' in window.opts", timeout=120_000)
+    page.wait_for_selector("#extras_gpen-visible-checkbox", state="attached", timeout=120_000)
+    page.wait_for_timeout(1000)
 
 
 def tab(page, name: str) -> None:
