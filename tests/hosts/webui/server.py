@@ -24,9 +24,8 @@ WEBUI_DIR = os.environ.get("WEBUI_DIR", "")
 """Of a real WebUI, or empty."""
 PARTS = ("a1111_extension", "gpen_nodes", "scripts", "weights", "__init__.py", "install.py", "preload.py")
 # On a CPU, without a download. A host ignores the flags that it doesn't know.
-FLAGS = (
-    "--skip-prepare-environment --skip-torch-cuda-test --skip-version-check --no-download-sd-model --no-half"
-)
+FLAGS = """--skip-prepare-environment --skip-torch-cuda-test --skip-version-check --no-download-sd-model --no-half
+    --skip-load-model-at-start"""
 CPU = "--use-cpu all --always-cpu"
 
 
@@ -61,7 +60,8 @@ class Server:
             self.port = free.getsockname()[1]
         more = os.environ.get("WEBUI_ARGS", "").split()
         command = [sys.executable, "launch.py", *FLAGS.split(), *CPU.split(), *more, *flags]
-        command += ["--data-dir", str(folder), "--port", str(self.port)]
+        # Forge serves its own scripts only from its folder for data, unless told to.
+        command += ["--data-dir", str(folder), "--gradio-allowed-path", WEBUI_DIR, "--port", str(self.port)]
         known = {"GPEN_TEST_PORTRAIT": str(portrait), "IGNORE_CMD_ARGS_ERRORS": "1", "PYTHONUNBUFFERED": "1"}
         environment = {**os.environ, **known, "COMMANDLINE_ARGS": ""}
         self.log = open(folder / "log.txt", "w")  # noqa: SIM115  # closed with the server

@@ -1,6 +1,6 @@
 """The part of Stable Diffusion WebUI that our extension touches, one for each host, where they differ.
 
-As observed on A1111 1.10.1, Forge and reForge, and read in SD.Next's source; written anew, without their code.
+As observed on A1111 1.10.1, Forge and reForge, and read in SD.Next's source; written anew, no code of theirs.
 ``test_stub.py`` compares the names with a real host's.
 """
 
