@@ -24,8 +24,8 @@ WEBUI_DIR = os.environ.get("WEBUI_DIR", "")
 """Of a real WebUI, or empty."""
 PARTS = ("a1111_extension", "gpen_nodes", "scripts", "weights", "__init__.py", "install.py", "preload.py")
 # On a CPU, without a download. A host ignores the flags that it doesn't know.
-FLAGS = """--skip-prepare-environment --skip-torch-cuda-test --skip-version-check --no-download-sd-model --no-half
-    --skip-load-model-at-start"""
+FLAGS = """--skip-prepare-environment --skip-torch-cuda-test --skip-version-check --no-download-sd-model
+    --no-half --skip-load-model-at-start"""
 CPU = "--use-cpu all --always-cpu"
 
 

@@ -178,6 +178,8 @@ def test_inference_mode_of_the_host_spoils_nothing(host, restorer, portrait):
     with torch.inference_mode():
         first = restorer.restore(np.asarray(portrait))
     assert torch.is_grad_enabled()
+    weights = host.door("restore")._load(SHIPPED, host.door("host").WebuiHost()).module.state_dict().values()
+    assert not any(tensor.is_inference() for tensor in weights)
     host.shared.opts.data["face_restoration_unload"] = True
     assert np.array_equal(restorer.restore(np.asarray(portrait)), first)
 
