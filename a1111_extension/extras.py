@@ -29,7 +29,7 @@ NAMES = {
     "softness": "GPEN mask softness",
     "size": "GPEN size",
 }
-OUTCOMES = ("GPEN", "GPEN faces")
+OUTCOME = "GPEN faces"
 
 _picture: Any = None  # the page's component that holds the picture
 
@@ -69,19 +69,17 @@ class GpenExtras(scripts_postprocessing.ScriptPostprocessing):
 
         A failure costs no picture: it stays as it is, and its infotext says why.
         """
-        pp.info.update(dict.fromkeys((*NAMES.values(), *OUTCOMES)))  # of the picture before, in a batch
         if not enable or not visibility:
             return
+        pp.info.update(dict.fromkeys(NAMES.values()))  # of an earlier picture of the batch
         chosen = {name: value for name, value in chosen.items() if value is not None}
         try:
             pp.image, faces = _restored(pp.image, visibility, **chosen)
         except (Stopped, *FAILURES) as error:
-            pp.info["GPEN"] = f"not restored: {tell(error)}"
+            pp.info[OUTCOME] = f"not restored: {tell(error)}"
             return
-        pp.info["GPEN faces"] = faces
-        if faces.startswith("0 "):
-            pp.info["GPEN"] = "no face restored"
-        else:
+        pp.info[OUTCOME] = faces
+        if not faces.startswith("0 "):
             pp.info.update(
                 {NAMES[name]: value for name, value in {"visibility": visibility, **chosen}.items()}
             )

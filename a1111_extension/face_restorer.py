@@ -37,18 +37,19 @@ class GpenFaceRestorer(face_restoration.FaceRestoration):
             if p is None:
                 raise
             p.comment(f"GPEN: {sentence}")
-            _note(p, {"Face restoration": None, "GPEN": f"not restored: {sentence}", "GPEN faces": None})
+            _note(p, f"not restored: {sentence}", restored=False)
             return np_image
-        nothing = {"Face restoration": None, "GPEN": "no face restored"}
-        _note(p, (nothing if not result.faces else {"GPEN": None}) | {"GPEN faces": count(result)})
+        _note(p, f"{count(result)} faces", restored=bool(result.faces))
         return to_uint8(result.image[0])
 
 
-def _note(p: Any, infotext: dict[str, Any]) -> None:
-    """Write into a picture's infotext, over what the host or an earlier picture says; None takes it out."""
+def _note(p: Any, outcome: str, *, restored: bool) -> None:
+    """Write what became of a picture into its infotext, where the host claims that its faces are restored."""
     if p is not None:
-        p.extra_generation_params.pop("Face restoration", None)
-        p.extra_generation_params.update(infotext)
+        p.extra_generation_params["GPEN restorer"] = outcome
+        p.extra_generation_params.pop("Face restoration", None)  # of an earlier picture of the batch
+        if not restored:
+            p.extra_generation_params["Face restoration"] = None  # stands above the host's, and takes it out
 
 
 class GpenGeneration(scripts.Script):

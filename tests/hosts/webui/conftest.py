@@ -89,7 +89,7 @@ def expected():
 
     def restored(image: Image.Image, **options) -> np.ndarray:
         model = get_restorer(shipped_model(), "fp32")
-        pixels = from_uint8(np.asarray(image.convert("RGB")))
+        pixels = from_uint8(np.array(image.convert("RGB")))
         return to_uint8(restore_image(pixels, model, host=LocalHost("cpu"), **options).image[0]).astype(int)
 
     return restored

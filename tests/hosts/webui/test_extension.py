@@ -171,7 +171,7 @@ def test_the_restorer_gives_the_cores_pixels_and_says_so(host, restorer, generat
     found = restorer.restore(np.asarray(portrait))
     assert found.dtype == np.uint8
     assert np.abs(found - expected(portrait)).max() <= 1
-    assert generation.extra_generation_params == {"GPEN": None, "GPEN faces": "1 of 1"}
+    assert generation.extra_generation_params == {"GPEN restorer": "1 of 1 faces"}
 
 
 def test_inference_mode_of_the_host_spoils_nothing(host, restorer, portrait):
@@ -190,12 +190,12 @@ def test_a_failure_keeps_the_picture_and_is_told(host, restorer, generation, por
     assert np.array_equal(restorer.restore(pixels), pixels)
     said = generation.extra_generation_params
     assert said["Face restoration"] is None
-    assert "gone.pth" in said["GPEN"]
+    assert "gone.pth" in said["GPEN restorer"]
     assert "gone.pth" in generation.comments[0]
     assert "gone.pth" in capsys.readouterr().err
     host.shared.opts.data["gpen_model"] = SHIPPED
     restorer.restore(pixels)
-    assert generation.extra_generation_params == {"GPEN": None, "GPEN faces": "1 of 1"}
+    assert generation.extra_generation_params == {"GPEN restorer": "1 of 1 faces"}
 
 
 def test_without_a_generation_a_failure_fails_the_request(host, restorer, portrait):
@@ -208,7 +208,7 @@ def test_a_picture_without_faces_does_not_claim_one(restorer, generation):
     gray = np.full((64, 64, 3), 128, np.uint8)
     assert np.array_equal(restorer.restore(gray), gray)
     assert generation.extra_generation_params["Face restoration"] is None
-    assert generation.extra_generation_params["GPEN faces"] == "0 of 0"
+    assert generation.extra_generation_params["GPEN restorer"] == "0 of 0 faces"
 
 
 # Extras
@@ -262,8 +262,8 @@ def test_a_failure_in_extras_says_so_and_claims_nothing(extras, portrait, values
     before = {"GPEN model": "of the picture before", "GPEN faces": "3 of 3"}
     image, info = extras(portrait, before, enable=True, visibility=1, **values)
     assert image is portrait
-    assert {*info} == {"GPEN"}
-    assert reason in info["GPEN"]
+    assert {*info} == {"GPEN faces"}
+    assert reason in info["GPEN faces"]
 
 
 def test_out_of_memory_is_a_sentence(host, extras, portrait, monkeypatch):
@@ -272,7 +272,7 @@ def test_out_of_memory_is_a_sentence(host, extras, portrait, monkeypatch):
 
     monkeypatch.setattr(host.door("restore"), "restore_image", fail)
     _, info = extras(portrait, enable=True, visibility=1)
-    assert info["GPEN"].startswith("not restored: Out of memory")
+    assert info["GPEN faces"].startswith("not restored: Out of memory")
 
 
 def test_settings_paste_back_in_the_main_page_and_in_extras(host, portrait):
@@ -393,8 +393,7 @@ def test_interrupt_and_skip_act_within_a_face(host, extras, portrait, button, mo
     image, info = extras(portrait, enable=True, visibility=1)
     assert len(looks) == 6
     assert image is portrait
-    assert "interrupted" in info["GPEN"]
-    assert "GPEN faces" not in info
+    assert info == {"GPEN faces": "not restored: GPEN was interrupted; the picture is unchanged."}
 
 
 def test_retinafaces_weights_are_those_of_the_host(host):

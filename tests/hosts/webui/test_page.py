@@ -131,7 +131,7 @@ def test_a_failure_is_a_sentence_on_the_page(page, server, portrait, tmp_path):
     tab(page, "Extras")
     choose(page, "extras_gpen_detector", "retinaface_resnet50")
     _, said = run_extras(page, portrait, tmp_path)
-    assert "GPEN: " in said
+    assert "GPEN faces: " in said
     assert "not restored" in said
     assert "detection_Resnet50_Final.pth" in said
     assert "GPEN model" not in said

@@ -197,17 +197,50 @@ def test_restore_faces_uses_gpen(generate, portrait, expected, path):
     found, said = generate(path, restore_faces=True, override_settings=CHOOSE, **image)
     assert difference(found, expected(portrait)) <= 1
     assert "Face restoration: GPEN" in said
-    assert "GPEN faces: 1 of 1" in said
+    assert "GPEN restorer: 1 of 1 faces" in said
 
 
 @pytest.mark.parametrize(
-    ("setting", "reason"), [({"gpen_model": "gone.pth"}, "gone.pth"), ({"gpen_min_face": 400}, "no face")]
+    ("setting", "reason"),
+    [({"gpen_model": "gone.pth"}, "gone.pth"), ({"gpen_min_face": 400}, "0 of 1 faces")],
 )
 def test_a_picture_without_restored_faces_does_not_claim_them(generate, portrait, setting, reason):
     found, said = generate(restore_faces=True, override_settings=CHOOSE | setting)
     assert difference(found, pixels(portrait)) == 0
     assert "Face restoration" not in said
     assert reason in said
+
+
+def test_an_interrupt_of_a_generation_loses_no_picture(server, generate, slow):
+    replies = []
+    request = {
+        **GENERATE,
+        "batch_size": 4,
+        "restore_faces": True,
+        "override_settings": CHOOSE | {"gpen_model": slow},
+    }
+    thread = threading.Thread(target=lambda: replies.append(server.call("/sdapi/v1/txt2img", request)))
+    thread.start()
+    while thread.is_alive():
+        state = server.call("/sdapi/v1/progress")[1]
+        if str(state["textinfo"]).startswith("GPEN") or replies:
+            break
+        time.sleep(0.02)
+    server.call("/sdapi/v1/interrupt", {})
+    thread.join()
+    infotexts = json.loads(replies[0][1]["info"])["infotexts"][-4:]
+    assert len(infotexts) == 4
+    assert "not restored: GPEN was interrupted" in infotexts[-1]
+    for text in infotexts:
+        assert ("Face restoration: GPEN" in text) == ("GPEN restorer: 1 of 1 faces" in text)
+
+
+def test_the_hosts_own_call_restores_in_inference_mode(server, portrait, expected):
+    server.call("/sdapi/v1/options", {"face_restoration_model": "GPEN"})
+    for _ in range(2):
+        status, reply = server.call("/portrait")
+        assert status == 200
+        assert difference(pixels(decoded(reply["image"])), expected(portrait)) <= 1
 
 
 def test_a_host_of_both_doors_agrees(generate, portrait, server):
