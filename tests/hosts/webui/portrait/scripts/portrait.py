@@ -9,7 +9,7 @@ import os
 
 import numpy as np
 import torch
-from modules import call_queue, face_restoration, script_callbacks, scripts
+from modules import call_queue, face_restoration, script_callbacks, scripts, shared
 from PIL import Image
 
 
@@ -17,7 +17,9 @@ def restored():
     """In inference mode, as Forge and reForge restore faces."""
     picture = np.array(Image.open(os.environ["GPEN_TEST_PORTRAIT"]).convert("RGB"))
     with call_queue.queue_lock, torch.inference_mode():
+        shared.state.begin("portrait")
         pixels = face_restoration.restore_faces(picture)
+        shared.state.end()
     stream = io.BytesIO()
     Image.fromarray(pixels).save(stream, "PNG")
     return {"image": base64.b64encode(stream.getvalue()).decode()}
