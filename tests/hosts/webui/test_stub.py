@@ -18,6 +18,8 @@ def names_of(path: Path) -> dict[str, ast.AST]:
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.FunctionDef | ast.ClassDef):
             names.setdefault(node.name, node)
+        elif isinstance(node, ast.ImportFrom) and node.names[0].name == "*":
+            names |= names_of(Path(WEBUI_DIR, *str(node.module).split(".")).with_suffix(".py"))
         elif isinstance(node, ast.alias):
             names[(node.asname or node.name).split(".")[0]] = node
         elif isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
