@@ -60,8 +60,8 @@ class ModelReply(BaseModel):
     filename: str | None = Field(description="null for the model that ships with the pack.")
 
 
-def add_routes(_demo: Any, app: FastAPI) -> None:
-    """Called by the host once its own routes are there. Where those need ``--api``, so do these."""
+def add_routes(app: FastAPI) -> None:
+    """Add ours to the host's own. Where those need ``--api``, so do these."""
     flags = shared.cmd_opts
     if not (getattr(flags, "api", True) or getattr(flags, "nowebui", False)):
         return

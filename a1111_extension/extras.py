@@ -7,6 +7,7 @@ from typing import Any
 
 import gradio as gr
 import numpy as np
+from gradio.context import Context
 from modules import images, scripts, scripts_postprocessing, ui_common, ui_components
 from PIL import Image
 
@@ -16,7 +17,7 @@ from .host import Stopped
 from .models import SHIPPED, model_files
 from .restore import FAILURES, count, restore, tell
 
-__all__ = ["GpenExtras", "remember_picture"]
+__all__ = ["GpenExtras"]
 
 SIZES = ["as the model", "256", "512", "1024", "2048"]
 # Controls and their names in the infotext. The order is a public contract: over the API they are a list.
@@ -30,15 +31,6 @@ NAMES = {
     "size": "GPEN size",
 }
 OUTCOME = "GPEN faces"
-
-_picture: Any = None  # the page's component that holds the picture
-
-
-def remember_picture(component: Any, **options: Any) -> None:
-    """Called by the host after each component of its page."""
-    global _picture
-    if options.get("elem_id") == "extras_image":
-        _picture = component
 
 
 class GpenExtras(scripts_postprocessing.ScriptPostprocessing):
@@ -129,8 +121,9 @@ def _controls(prefix: str) -> tuple[Any, dict[str, Any]]:
 
 def _offer_paste(enable: Any, fields: list[tuple[Any, Any]]) -> None:
     """A button that sets the section as an earlier result says, if that is the page's picture."""
-    global _picture
-    picture, _picture = _picture, None  # the host also builds controls outside of its page
+    page = Context.root_block  # none, or another, where the host builds controls outside of its page
+    known = page.blocks.values() if page is not None else ()
+    picture = next((one for one in known if getattr(one, "elem_id", None) == "extras_image"), None)
     if picture is None:
         return
 

@@ -18,7 +18,7 @@ DEFAULTS = {"model": SHIPPED, "detector": "mtcnn", "min_face": 0, "strength": 1.
 
 
 def add_options() -> None:
-    """Called by the host when it builds its settings."""
+    """Make the settings known to the host, with their defaults."""
     share = {"minimum": 0, "maximum": 1, "step": 0.01}
     known: dict[str, tuple[str, Any, Any]] = {
         "model": ("GPEN model", gr.Dropdown, lambda: {"choices": list(model_files())}),
@@ -35,5 +35,5 @@ def add_options() -> None:
 
 
 def chosen_options() -> dict[str, Any]:
-    """The settings as options of ``restore``; on its first start the host doesn't know them yet."""
-    return {name: shared.opts.data.get(f"gpen_{name}", default) for name, default in DEFAULTS.items()}
+    """The settings as options of ``restore``."""
+    return {name: shared.opts.data[f"gpen_{name}"] for name in DEFAULTS}

@@ -6,11 +6,12 @@ from __future__ import annotations
 import importlib.util
 import sys
 from pathlib import Path
+from typing import Any
 
 from modules import script_callbacks, shared
 
 from a1111_extension.api import add_routes
-from a1111_extension.extras import GpenExtras, remember_picture
+from a1111_extension.extras import GpenExtras
 from a1111_extension.models import model_folders
 from a1111_extension.settings import add_options
 
@@ -36,12 +37,12 @@ def register(script: str) -> None:
     if GpenFaceRestorer is not None:
         others = [known for known in shared.face_restorers if known.name() != "GPEN"]
         shared.face_restorers[:] = [*others, GpenFaceRestorer()]
-    script_callbacks.on_ui_settings(add_options)
-    script_callbacks.on_before_ui(_leave_path)
-    script_callbacks.on_after_component(remember_picture)
-    script_callbacks.on_app_started(add_routes)
+    add_options()
+    # The only callback: a host looks through all of its modules for who registers one, which takes a while.
+    script_callbacks.on_app_started(_started)
 
 
-def _leave_path() -> None:
+def _started(demo: Any, app: Any) -> None:
     """Forge and reForge leave extensions on sys.path, where our tests and scripts would answer to others."""
+    add_routes(app)
     sys.path[:] = [folder for folder in sys.path if not folder or Path(folder).resolve() != ROOT]

@@ -48,9 +48,10 @@ class StubHost:
     def door(self, part: str) -> ModuleType:
         return importlib.import_module(f"a1111_extension.{part}")
 
-    def callback(self, name: str):
-        """The latest that was registered."""
-        return [callback for known, callback in self.told if known == name][-1]
+    def start(self, app) -> None:
+        """Tell the extension that the host has started."""
+        (callback,) = [callback for known, callback in self.told if known == "on_app_started"]
+        callback(None, app)
 
 
 def _forget_extension() -> None:

@@ -106,15 +106,13 @@ def build(host: str, folder: Path) -> dict[str, ModuleType]:
         "dtype": torch.float32,
         "torch_gc": lambda: opened.append(("gc", 1)),
     }
-    callbacks = {
-        name: lambda callback, name=name: opened.append((name, callback))
-        for name in ("on_ui_settings", "on_before_ui", "on_after_component", "on_app_started")
-    }
+    callbacks = {"on_app_started": lambda callback: opened.append(("on_app_started", callback))}
     known: dict[str, dict[str, Any]] = {
         "gradio": {
             **dict.fromkeys(("Slider", "Dropdown", "Button", "Row", "Radio"), Component),
             "update": lambda **options: options,
         },
+        "gradio.context": {"Context": SimpleNamespace(root_block=None)},
         "modules": {},
         "modules.paths": {"models_path": str(folder)},
         "modules.shared": shared,

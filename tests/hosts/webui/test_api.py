@@ -21,7 +21,7 @@ testclient = pytest.importorskip("fastapi.testclient")
 def client(host):
     def make():
         app = fastapi.FastAPI()
-        host.callback("on_app_started")(None, app)
+        host.start(app)
         return testclient.TestClient(app)
 
     return make

@@ -83,7 +83,8 @@ def test_a_reload_registers_once_more_but_lists_once(host):
 
 def test_nothing_stays_on_the_path(host):
     sys.path.insert(0, str(ROOT))
-    host.callback("on_before_ui")()
+    host.shared.cmd_opts.api = False
+    host.start(None)
     assert str(ROOT) not in sys.path
 
 
@@ -153,10 +154,9 @@ def test_models_of_both_folders_are_listed_and_nothing_else(host, tmp_path):
         host.door("models").find_model("../GPEN/b.pth")
 
 
-def test_settings_have_defaults_before_the_host_knows_them(host):
+def test_settings_stand_on_the_hosts_page_of_face_restoration(host):
     settings = host.door("settings")
     assert settings.chosen_options()["model"] == SHIPPED
-    host.callback("on_ui_settings")()
     labels = host.shared.opts.data_labels
     assert {*labels} == {f"gpen_{name}" for name in settings.chosen_options()}
     assert {info.section for info in labels.values()} == {("face-restoration", "Face restoration")}
@@ -296,8 +296,9 @@ def test_the_paste_button_reads_the_pages_picture(host, portrait, monkeypatch):
     monkeypatch.setattr(
         extras.gr, "Button", lambda *a, **o: made.append(extras.gr.Slider(*a, **o)) or made[-1]
     )
-    picture = object()
-    host.callback("on_after_component")(picture, elem_id="extras_image")
+    picture = SimpleNamespace(elem_id="extras_image")
+    page = SimpleNamespace(blocks={1: object(), 2: picture})
+    monkeypatch.setattr(host.modules["gradio.context"].Context, "root_block", page)
     controls = host.script.GpenExtras().ui()
     (button,) = made
     assert button.inputs == [picture]
