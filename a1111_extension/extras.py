@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 from typing import Any
 
 import gradio as gr
@@ -109,7 +110,7 @@ def _controls(prefix: str) -> tuple[Any, dict[str, Any]]:
                 list(DETECTORS), value="mtcnn", label="Face detector", elem_id=f"{prefix}_detector"
             )
             min_face = gr.Slider(
-                0, 512, value=0, step=1, label="Smallest face, in px", elem_id=f"{prefix}_min_face"
+                0, 512, value=0.0, step=1, label="Smallest face, in px", elem_id=f"{prefix}_min_face"
             )
         with gr.Row():
             strength = share("Strength", 1.0, "strength")
@@ -124,7 +125,7 @@ def _offer_paste(enable: Any, fields: list[tuple[Any, Any]]) -> None:
     page = Context.root_block  # none, or another, where the host builds controls outside of its page
     known = page.blocks.values() if page is not None else ()
     picture = next((one for one in known if getattr(one, "elem_id", None) == "extras_image"), None)
-    if picture is None:
+    if picture is None or not importlib.util.find_spec("modules.infotext_utils"):  # which SD.Next lacks
         return
 
     def read(image: Image.Image | None) -> list[Any]:
@@ -144,7 +145,7 @@ def _offer_paste(enable: Any, fields: list[tuple[Any, Any]]) -> None:
 
 def _infotext(image: Image.Image | None) -> dict[str, str]:
     """What a picture that the host has saved says of GPEN; empty if nothing."""
-    from modules import infotext_utils  # which SD.Next lacks
+    from modules import infotext_utils
 
     generation, items = images.read_info_from_image(image) if image is not None else (None, {})
     for text in (items.get("extras"), items.get("postprocessing"), generation):

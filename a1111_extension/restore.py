@@ -26,7 +26,7 @@ from .models import SHIPPED, find_model
 
 __all__ = ["FAILURES", "count", "restore", "tell"]
 
-FAILURES = (GpenError, RuntimeError, MemoryError, OSError)
+FAILURES = (GpenError, RuntimeError, MemoryError, OSError, ValueError)
 """What may go wrong while a picture is restored; ``tell`` makes a sentence of it."""
 
 # By facexlib's names.
