@@ -4,7 +4,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test test-comfyui lint clean
+.PHONY: demo test test-comfyui test-webui lint clean
 
 $(VENV)/installed: pyproject.toml
 	$(PYTHON) -m venv $(VENV)
@@ -27,6 +27,12 @@ test: lint
 COMFYUI_PYTHON ?= python3
 test-comfyui:
 	COMFYUI_DIR=$(abspath $(COMFYUI_DIR)) $(COMFYUI_PYTHON) -m pytest --confcutdir=tests tests/hosts
+
+# In a real Stable Diffusion WebUI (A1111, Forge, reForge), on its CPU and without a checkpoint, with the Python that runs
+# it (it needs the same): make test-webui WEBUI_DIR=../stable-diffusion-webui WEBUI_PYTHON=../stable-diffusion-webui/venv/bin/python
+WEBUI_PYTHON ?= python3
+test-webui:
+	WEBUI_DIR=$(abspath $(WEBUI_DIR)) $(WEBUI_PYTHON) -m pytest --confcutdir=tests tests/hosts/webui
 
 lint: $(VENV)/installed
 	$(BIN)/ruff check .

@@ -59,6 +59,7 @@ def restore_image(
     max_faces: int | None = None,
     order: str = "size",
     strength: float = 1.0,
+    softness: float = 0.4,
     host: Host | None = None,
 ) -> Restoration:
     """Restore the faces of pictures.
@@ -71,6 +72,7 @@ def restore_image(
         template: where the network expects eyes, nose and mouth; see ``align_face``.
         min_face, max_faces: leave out small faces, and all beyond the first of each picture.
         strength: 0 leaves the picture as it is, 1 shows the restored face alone.
+        softness: how far a pasted face fades out; see ``paste_back``.
         host: device, progress and interrupts; None takes the best device of this machine.
 
     Returns:
@@ -95,7 +97,7 @@ def restore_image(
             host.check_interrupt()
             aligned.append(align_face(batch, report.face, restorer.input_size, template=template))
     restored = restore_faces(restorer, aligned, host)
-    pasted, mask = paste_back(batch, restored, strength=strength)
+    pasted, mask = paste_back(batch, restored, strength=strength, softness=softness)
     return Restoration(pasted, mask, restored, tuple(aligned), reports)
 
 

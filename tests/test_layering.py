@@ -78,11 +78,36 @@ def test_hosts_stay_outside_and_heavy_packages_load_late(path):
         assert not {name.split(".")[0] for name in imports(path, top_level_only=True)} & HEAVY
 
 
-@pytest.mark.parametrize("door", ["__init__.py", "comfy_nodes.py"])
+# The WebUI's door: its parts may import those before them, and the shims of the root nothing but the door.
+EXTENSION = ("models", "host", "restore", "settings", "face_restorer", "extras", "api", "scripts")
+EXTENSION_FILES = sorted((ROOT / "a1111_extension").rglob("*.py"))
+SHIMS = ["install.py", "preload.py", "scripts/gpen.py"]
+DOORS = ["__init__.py", "comfy_nodes.py", *SHIMS, *(str(p.relative_to(ROOT)) for p in EXTENSION_FILES)]
+
+
+@pytest.mark.parametrize("path", EXTENSION_FILES, ids=lambda p: str(p.relative_to(ROOT)))
+def test_parts_of_the_extension_import_only_those_before(path):
+    own = path.relative_to(ROOT / "a1111_extension").parts[0].removesuffix(".py")
+    names = {
+        (node.module or "").removeprefix("a1111_extension").removeprefix(".").split(".")[0]
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.ImportFrom)
+        and (node.level or (node.module or "").startswith("a1111_extension"))
+    }
+    allowed = EXTENSION[: EXTENSION.index(own)] if own in EXTENSION else ()
+    assert names <= {*allowed}, f"{own} imports {sorted(names - {*allowed})}"
+
+
+@pytest.mark.parametrize("shim", SHIMS)
+def test_shims_are_a_few_lines(shim):
+    assert len((ROOT / shim).read_text().splitlines()) <= 12
+
+
+@pytest.mark.parametrize("door", DOORS)
 def test_doors_use_public_names_alone(door):
     for node in ast.walk(ast.parse((ROOT / door).read_text())):
         if isinstance(node, ast.Import):
-            assert not any(alias.name.startswith("gpen_nodes") for alias in node.names)
+            assert not any(alias.name.startswith("gpen_nodes.") for alias in node.names)
         elif isinstance(node, ast.ImportFrom) and (node.module or "").startswith("gpen_nodes"):
             assert node.module == "gpen_nodes"
             assert {alias.name for alias in node.names} <= set(gpen_nodes.__all__)

@@ -1,0 +1,124 @@
+"""A real Stable Diffusion WebUI on a port of this machine, driven over its HTTP API."""
+
+from __future__ import annotations
+
+import base64
+import io
+import json
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from pathlib import Path
+from typing import Any
+
+from PIL import Image
+
+HERE = Path(__file__).resolve().parent
+ROOT = HERE.parents[2]
+WEBUI_DIR = os.environ.get("WEBUI_DIR", "")
+"""Of a real WebUI, or empty."""
+PARTS = ("a1111_extension", "gpen_nodes", "scripts", "weights", "__init__.py", "install.py", "preload.py")
+# On a CPU, without a download. A host ignores the flags that it doesn't know.
+FLAGS = """--skip-prepare-environment --skip-torch-cuda-test --skip-version-check --no-download-sd-model
+    --no-half --skip-load-model-at-start"""
+CPU = "--use-cpu all --always-cpu"
+
+
+def kind(folder: str) -> str:
+    """Which of the hosts lies in a folder."""
+    marks = {"ldm_patched": "reforge", "backend": "forge", "installer.py": "sdnext"}
+    return next((name for mark, name in marks.items() if Path(folder, mark).exists()), "a1111")
+
+
+class Server:
+    """The host with a folder of its own for models, extensions and results, and a copy of this extension.
+
+    Args:
+        folder: empty; the host's ``--data-dir``.
+        portrait: what txt2img and img2img paint, see ``portrait/``.
+        flags: for the host's command line.
+    """
+
+    def __init__(self, folder: Path, portrait: Path, *flags: str) -> None:
+        self.folder, self.kind = folder, kind(WEBUI_DIR)
+        self.extension = folder / "extensions" / "gpen-nodes"
+        for part in PARTS:
+            copy = shutil.copytree if (ROOT / part).is_dir() else shutil.copy
+            self.extension.mkdir(parents=True, exist_ok=True)
+            copy(ROOT / part, self.extension / part)
+        shutil.copytree(HERE / "portrait", folder / "extensions" / "portrait")
+        self._weights()
+        settings = {"outdir_samples": str(folder / "outputs"), "postprocessing_enable_in_main_ui": ["GPEN"]}
+        (folder / "config.json").write_text(json.dumps(settings))
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            self.port = free.getsockname()[1]
+        more = os.environ.get("WEBUI_ARGS", "").split()
+        command = [sys.executable, "launch.py", *FLAGS.split(), *CPU.split(), *more, *flags]
+        # Forge serves its own scripts only from its folder for data, unless told to.
+        command += ["--data-dir", str(folder), "--gradio-allowed-path", WEBUI_DIR, "--port", str(self.port)]
+        known = {"GPEN_TEST_PORTRAIT": str(portrait), "IGNORE_CMD_ARGS_ERRORS": "1", "PYTHONUNBUFFERED": "1"}
+        environment = {**os.environ, **known, "COMMANDLINE_ARGS": ""}
+        self.log = open(folder / "log.txt", "w")  # noqa: SIM115  # closed with the server
+        self.process = subprocess.Popen(
+            command, cwd=WEBUI_DIR, env=environment, stdout=self.log, stderr=subprocess.STDOUT
+        )
+        self._wait()
+        self.greeting = self.said()
+
+    def _weights(self) -> None:
+        """Random ones, so that A1111 can sample; Forge and reForge know no network that small."""
+        target = self.folder / "models" / "Stable-diffusion"
+        target.mkdir(parents=True)
+        if self.kind == "a1111":
+            command = [sys.executable, str(HERE / "tiny_diffusion.py"), str(target / "tiny")]
+            subprocess.run(command, cwd=WEBUI_DIR, check=True, capture_output=True)
+
+    def _wait(self) -> None:
+        """Until all routes are there; the host answers before, and then describes half of them."""
+        for _ in range(600):
+            if "Startup time" in self.said():
+                return
+            if self.process.poll() is not None:
+                break
+            time.sleep(0.5)
+        raise RuntimeError(self.said()[-3000:])
+
+    def said(self) -> str:
+        """All that the host has written to its console."""
+        return (self.folder / "log.txt").read_text()
+
+    def close(self) -> None:
+        self.process.terminate()
+        self.process.wait()
+        self.log.close()
+
+    def call(self, path: str, data: Any = None, account: str = "") -> tuple[int, Any]:
+        """GET, or POST of JSON: the status and what comes back."""
+        body = None if data is None else json.dumps(data).encode()
+        headers = {"Content-Type": "application/json"}
+        if account:
+            headers["Authorization"] = "Basic " + base64.b64encode(account.encode()).decode()
+        request = urllib.request.Request(f"http://127.0.0.1:{self.port}{path}", body, headers)
+        try:
+            with urllib.request.urlopen(request) as answer:
+                return answer.status, json.loads(answer.read() or "null")
+        except urllib.error.HTTPError as error:
+            return error.code, json.loads(error.read() or "null")
+
+
+def encoded(image: Image.Image, form: str = "PNG") -> str:
+    """A picture as the API takes it."""
+    stream = io.BytesIO()
+    image.save(stream, form)
+    return base64.b64encode(stream.getvalue()).decode()
+
+
+def decoded(text: str) -> Image.Image:
+    """A picture as the API gives it."""
+    return Image.open(io.BytesIO(base64.b64decode(text)))

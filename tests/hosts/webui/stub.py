@@ -1,0 +1,178 @@
+"""The part of Stable Diffusion WebUI that our extension touches, one for each host, where they differ.
+
+As observed on A1111 1.10.1, Forge and reForge, and read in SD.Next's source; written anew, no code of theirs.
+``test_stub.py`` compares the names with a real host's.
+"""
+
+from __future__ import annotations
+
+import threading
+from importlib.machinery import ModuleSpec
+from pathlib import Path
+from types import ModuleType, SimpleNamespace
+from typing import Any
+
+import torch
+
+HOSTS = ("a1111", "forge", "reforge", "sdnext")
+
+
+class State:
+    interrupted = skipped = False
+    sampling_step = sampling_steps = job_count = 0
+    textinfo = None
+    seen: list[tuple[int, int, str]]
+
+    def __init__(self):
+        self.seen, self.jobs = [], []
+
+    def __setattr__(self, name, value):
+        super().__setattr__(name, value)
+        if name == "textinfo" and value:
+            self.seen.append((self.sampling_step, self.sampling_steps, value))
+
+    def begin(self, title=""):
+        self.interrupted = self.skipped = False
+        self.jobs.append(title)
+
+    def end(self):
+        self.jobs.append("end")
+
+
+class OptionInfo:
+    def __init__(self, default=None, label="", component=None, component_args=None, refresh=None):
+        self.default, self.label, self.component = default, label, component
+        self.component_args, self.refresh = component_args, refresh
+
+
+class Options:
+    def __init__(self):
+        self.data: dict[str, Any] = {"face_restoration_unload": False}
+        self.data_labels: dict[str, OptionInfo] = {}
+
+    def add_option(self, key, info):
+        self.data_labels[key] = info
+        self.data.setdefault(key, info.default)
+
+
+class Script:
+    def title(self):
+        raise NotImplementedError
+
+
+class ScriptPostprocessing:
+    order, name = 1000, None
+
+
+class PostprocessedImage:
+    def __init__(self, image):
+        self.image, self.info = image, {}
+
+
+class FaceRestoration:
+    def name(self):
+        return "None"
+
+
+class Component:
+    """Any of gradio's; remembers what it was made with, and what a click does."""
+
+    def __init__(self, *args, value=None, elem_id=None, **options):
+        self.args, self.value, self.elem_id, self.options = args, value, elem_id, options
+
+    def click(self, fn, inputs, outputs, show_progress=True):
+        self.fn, self.inputs, self.outputs = fn, inputs, outputs
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *error):
+        pass
+
+
+class InputAccordion(Component):
+    def __init__(self, value, **options):
+        super().__init__(value=value, **options)
+
+
+def build(host: str, folder: Path) -> dict[str, ModuleType]:
+    """The modules of a host whose folder of models lies in ``folder``, by name."""
+    opened: list[tuple[str, Any]] = []
+    flags = SimpleNamespace(api=True, nowebui=False, api_auth=None, gpen_models_path=None)
+    flags.gfpgan_models_path = str(folder / "GFPGAN")
+    shared = {"cmd_opts": flags, "opts": Options(), "state": State(), "OptionInfo": OptionInfo}
+    devices = {
+        "device": torch.device("cpu"),
+        "dtype": torch.float32,
+        "torch_gc": lambda: opened.append(("gc", 1)),
+    }
+    callbacks = {"on_app_started": lambda callback: opened.append(("on_app_started", callback))}
+    known: dict[str, dict[str, Any]] = {
+        "gradio": {
+            **dict.fromkeys(("Slider", "Dropdown", "Button", "Row", "Radio"), Component),
+            "update": lambda **options: options,
+        },
+        "gradio.context": {"Context": SimpleNamespace(root_block=None)},
+        "modules": {},
+        "modules.paths": {"models_path": str(folder)},
+        "modules.shared": shared,
+        "modules.devices": devices,
+        "modules.scripts": {
+            "Script": Script,
+            "AlwaysVisible": object(),
+            "scripts_current": None,
+            "scripts_img2img": None,
+        },
+        "modules.scripts_postprocessing": {
+            "ScriptPostprocessing": ScriptPostprocessing,
+            "PostprocessedImage": PostprocessedImage,
+        },
+        "modules.script_callbacks": callbacks,
+        "modules.images": {"read_info_from_image": read_info_from_image},
+        "modules.call_queue": {"queue_lock": threading.Lock()},
+        "modules.ui_common": {"create_refresh_button": create_refresh_button},
+        "modules.ui_components": {"InputAccordion": InputAccordion},
+    }
+    if host != "sdnext":
+        shared["face_restorers"] = []
+        devices["get_device_for"] = lambda task: torch.device("cpu")
+        known["modules.face_restoration"] = {"FaceRestoration": FaceRestoration}
+        known["modules.infotext_utils"] = {"parse_generation_parameters": parse_generation_parameters}
+    if host == "a1111":
+        known["modules.lowvram"] = {"send_everything_to_cpu": lambda: opened.append(("room", None))}
+    manager = {"forge": "backend.memory_management", "reforge": "ldm_patched.modules.model_management"}
+    if host in manager:
+
+        def free_memory(memory_required, device):
+            opened.append(("room", memory_required))
+
+        known[manager[host]] = {"free_memory": free_memory}
+    return _modules(known, opened)
+
+
+def _modules(known: dict[str, dict[str, Any]], opened: list[tuple[str, Any]]) -> dict[str, ModuleType]:
+    """Modules with these names in them; ``opened``, what the host was told, is ``modules.told``."""
+    made = {}
+    for name, contents in known.items():
+        module = made[name] = ModuleType(name)
+        module.__spec__ = ModuleSpec(name, None)
+        vars(module).update(contents)
+        parent, _, own = name.rpartition(".")
+        if parent in made:
+            setattr(made[parent], own, module)
+    made["modules"].__path__ = []
+    made["modules"].told = opened
+    return made
+
+
+def read_info_from_image(image):
+    items = dict(image.info)
+    return items.pop("parameters", None), items
+
+
+def parse_generation_parameters(x):
+    return dict(pair.split(": ", 1) for pair in x.split(", "))
+
+
+def create_refresh_button(refresh_component, refresh_method, refreshed_args, elem_id):
+    return Component(elem_id=elem_id, refreshed=refreshed_args)
