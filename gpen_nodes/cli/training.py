@@ -1,4 +1,4 @@
-"""``gpen-nodes prepare``, ``train``, ``grow`` and ``evaluate``: from photos to a model and its figures."""
+"""``gpen-nodes prepare`` and ``train``: from photos to a model."""
 
 from __future__ import annotations
 
@@ -34,21 +34,6 @@ def add_parsers(commands: Any) -> None:
     p.add_argument("--embedder", metavar="FILE", help="MobileFaceNet.onnx, for the identity term")
     p.add_argument("--processes", type=int, default=1, help="processes that train together (default: 1)")
     p.set_defaults(run=_train)
-
-    p = commands.add_parser("grow", help="double the size of a model without changing what it does")
-    p.add_argument("input", metavar="IN")
-    p.add_argument("output", metavar="OUT")
-    p.set_defaults(run=_grow)
-
-    p = commands.add_parser(
-        "evaluate", help="degrade aligned faces by the fixed recipe, restore them, print figures"
-    )
-    p.add_argument("faces", help="folder that prepare has written")
-    p.add_argument("--model_path", metavar="FILE", help="else the small model that ships with the pack")
-    p.add_argument("--embedder", metavar="FILE", help="MobileFaceNet.onnx, for the identity cosine")
-    p.add_argument("--sheet", metavar="FILE", help="write degraded, restored and true faces as a picture")
-    p.add_argument("--limit", type=int, metavar="N", help="only the first N faces")
-    p.set_defaults(run=_evaluate)
 
 
 def _prepare(args: argparse.Namespace) -> int:
@@ -95,33 +80,4 @@ def _train(args: argparse.Namespace) -> int:
     fabric = Fabric(devices=args.processes, precision=config.precision)
     train(config, args.faces, args.folder, start=start, embedder=_embedder(args.embedder), fabric=fabric)
     print(f"{args.folder}/model.safetensors")
-    return 0
-
-
-def _grow(args: argparse.Namespace) -> int:
-    from ..checkpoints import Checkpoint, read_checkpoint, write_checkpoint
-    from ..checkpoints.checkpoint import UNKNOWN
-    from ..model import Gpen, grow
-
-    source = read_checkpoint(args.input)
-    model = grow(Gpen.from_state_dict(source.state))
-    # Duplicated weights are under the licence of their source; what else it says is about another size.
-    told = {"version": f"{source.version}, grown to {model.config.size} px", "license": source.licence}
-    known = {name: value for name, value in told.items() if not value.startswith(UNKNOWN)}
-    write_checkpoint(Checkpoint(model.state_dict(), model.config, known), args.output)
-    print(f"{args.output}: {model.config}")
-    return 0
-
-
-def _evaluate(args: argparse.Namespace) -> int:
-    from ..cache import get_restorer
-    from ..evaluation.report import evaluate
-    from ..training.dataset import FaceStore
-    from ..weights import shipped_model
-
-    restorer = get_restorer(args.model_path or shipped_model(), "fp32")
-    table = evaluate(
-        restorer, FaceStore(args.faces), embedder=_embedder(args.embedder), sheet=args.sheet, limit=args.limit
-    )
-    print(table)
     return 0
