@@ -177,10 +177,14 @@ def to_toml(config: TrainingConfig) -> str:
     plain, tables = [], []
     for name, value in dataclasses.asdict(config).items():
         if isinstance(value, dict):
-            tables += ["", f"[{name}]", *(f"{key} = {json.dumps(x)}" for key, x in value.items())]
+            tables += ["", f"[{name}]", *(f"{key} = {_quoted(x)}" for key, x in value.items())]
         else:
-            plain.append(f"{name} = {json.dumps(value)}")
+            plain.append(f"{name} = {_quoted(value)}")
     return "\n".join([*plain, *tables]) + "\n"
+
+
+def _quoted(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False)  # TOML's own way, but for escapes beyond 16 bits
 
 
 def _loads(text: str) -> dict[str, Any]:

@@ -155,19 +155,24 @@ class TrainingPairs(Dataset):
         return pair[0], pair[1]
 
     def _face(self, number: int) -> Tensor:
-        epoch, place = divmod(number, len(self.indices))
-        if self._order is None or self._order[0] != epoch:
-            chance = torch.Generator().manual_seed(self.seed * 1_000_003 + epoch)
-            self._order = epoch, torch.randperm(len(self.indices), generator=chance).numpy()
-        order = self._order[1]
-        for step in range(len(order)):
+        for index in self._order_of(number):
             try:
-                return self.faces[int(self.indices[order[(place + step) % len(order)]])]
+                return self.faces[int(index)]
             except ImageError as error:
                 self._list(str(error))
         raise ImageError(
             f"None of the {len(self.indices)} faces to train on can be read. See {self.skipped}."
         )
+
+    def _order_of(self, number: int) -> np.ndarray:
+        """The faces for a sample number: its own first, then those to take where it can't be read."""
+        epoch, place = divmod(number, len(self.indices))
+        if self._order is None or self._order[0] != epoch:
+            chance = torch.Generator().manual_seed(self.seed * 1_000_003 + epoch)
+            order = torch.randperm(len(self.indices), generator=chance).numpy()
+            # Twice, so that the order from any place on is a slice.
+            self._order = epoch, np.tile(self.indices[order], 2)
+        return self._order[1][place : place + len(self.indices)]
 
     def _list(self, line: str) -> None:
         """Add a line that is not there yet: every worker meets a damaged file again and again."""

@@ -53,7 +53,7 @@ class Faces(ABC):
         name = f"{self.sources[index]} in {self.place}"
         try:
             with Image.open(io.BytesIO(self._bytes(index)), formats=_FORMATS) as file:
-                pixels = np.asarray(file.convert("RGB"))
+                pixels = np.array(file.convert("RGB"))  # writable
         except Exception as error:  # Pillow's decoders and zlib raise nearly anything on damaged files
             raise ImageError(f"{name} is damaged or cannot be read: {error}.") from error
         height, width, _ = pixels.shape

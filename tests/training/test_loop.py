@@ -19,7 +19,6 @@ from torch import Tensor, nn
 from gpen_nodes.checkpoints import Checkpoint, read_checkpoint, write_checkpoint
 from gpen_nodes.errors import (
     CheckpointError,
-    DegenerateOutputError,
     ImageError,
     MissingWeightsError,
     OptionError,

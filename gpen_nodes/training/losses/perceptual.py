@@ -51,14 +51,15 @@ class Lpips(nn.Module):
     def forward(self, restored: Tensor, truth: Tensor) -> Tensor:
         total = restored.new_zeros(())
         for layer, (ours, theirs) in enumerate(zip(self.network(restored), self.network(truth), strict=True)):
-            # In fp32 also under autocast: squares of fp16 features leave its range.
-            difference = _unit_length(ours.float()) - _unit_length(theirs.float())
+            difference = _unit_length(ours) - _unit_length(theirs)
             weighted = difference.square() * self.get_buffer(f"weight{layer}")
             total = total + weighted.sum(dim=1).mean()
         return total
 
 
 def _unit_length(features: Tensor) -> Tensor:
+    # In fp32 also under autocast: squares of fp16 features leave its range.
+    features = features.to(torch.promote_types(features.dtype, torch.float32))
     # A dead pixel has length 0, where a root's slope is infinite.
     return features * torch.rsqrt(features.square().sum(dim=1, keepdim=True) + 1e-10)
 
