@@ -85,5 +85,16 @@ def _old_names(model: Gpen, old_size: int) -> set[str]:
         shape, size=old_size, input_size=old_size, octaves=max(0, shape.octaves - doublings)
     )
     with torch.device("meta"):
-        before = {name: p.shape for name, p in Gpen(small).named_parameters()}
+        before = {_grown_name(name, doublings): p.shape for name, p in Gpen(small).named_parameters()}
     return {name for name, p in model.named_parameters() if before.get(name) == p.shape}
+
+
+def _grown_name(name: str, doublings: int) -> str | None:
+    """Stages of the convolutional encoder count from the picture, so that growing moves them on.
+
+    The first one reads the picture; the stage in its place reads features and is new.
+    """
+    if not name.startswith("encoder.stages."):
+        return name
+    encoder, stages, number, rest = name.split(".", 3)
+    return f"{encoder}.{stages}.{int(number) + doublings}.{rest}" if int(number) else None

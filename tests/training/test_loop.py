@@ -12,91 +12,20 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-import torch.nn.functional as F
 from PIL import Image
-from torch import Tensor, nn
 
-from gpen_nodes.checkpoints import Checkpoint, read_checkpoint, write_checkpoint
+from gpen_nodes.checkpoints import read_checkpoint
 from gpen_nodes.errors import (
     CheckpointError,
     ImageError,
     MissingWeightsError,
     OptionError,
 )
-from gpen_nodes.model import Gpen, GpenConfig
-from gpen_nodes.training import FaceStore, TrainingConfig, read_config, train
+from gpen_nodes.model import GpenConfig
+from gpen_nodes.training import FaceStore, read_config, train
 from gpen_nodes.training import stage as stage_module
-from gpen_nodes.training.losses import Identity, Lpips, Objective, Perceptual, Pixel, Sharpness, adversarial
-
-CONFIG = TrainingConfig(
-    size=64,
-    narrow=0.0625,
-    style_dim=32,
-    mapping_depth=2,
-    steps=4,
-    batch=2,
-    ema_decay=0.5,
-    sharpness=0.5,
-    perceptual=0.05,
-    identity=0.1,
-    lpips=0.1,
-    adversarial=0.1,
-    r1_every=2,
-    discriminator_size=32,
-    sample_every=2,
-    save_every=2,
-    workers=0,
-)
-PLAIN = dataclasses.replace(CONFIG, sharpness=0, perceptual=0, identity=0, lpips=0, adversarial=0)
-
-
-class ColourEmbedder(nn.Module):
-    """Stands in for MobileFaceNet."""
-
-    def embed(self, crops: Tensor) -> Tensor:
-        return F.normalize(crops.mean(dim=(2, 3)))
-
-
-def halves(image: Tensor) -> list[Tensor]:
-    """Stands in for VGG-19 and AlexNet: the picture at half and quarter size."""
-    return [F.avg_pool2d(image, 2), F.avg_pool2d(image, 4)]
-
-
-def objective(config: TrainingConfig) -> Objective:
-    """As the config describes it, with stand-ins for the networks."""
-    terms = {
-        "pixel": Pixel(),
-        "sharpness": Sharpness(),
-        "perceptual": Perceptual(halves),
-        "identity": Identity(ColourEmbedder()),
-        "lpips": Lpips(halves, [torch.ones(3), torch.ones(3)]),
-    }
-    return Objective(terms, {name: getattr(config, name) for name in terms})
-
-
-def run(config: TrainingConfig, faces: Path, folder: Path, start: Path | str = "", **more) -> Gpen:
-    config = dataclasses.replace(config, faces=str(faces), run=str(folder), start=str(start))
-    return train(config, objective=objective(config), **more)
-
-
-def state_of(folder: Path) -> dict:
-    return torch.load(folder / "state.pt", weights_only=True)
-
-
-def assert_equal(a, b, name="") -> None:
-    """Nested containers of tensors and plain values are the same, to the last bit."""
-    assert type(a) is type(b), name
-    if isinstance(a, dict):
-        assert a.keys() == b.keys(), name
-        for key in a:
-            assert_equal(a[key], b[key], f"{name}.{key}")
-    elif isinstance(a, list | tuple):
-        for k, (x, y) in enumerate(zip(a, b, strict=True)):
-            assert_equal(x, y, f"{name}.{k}")
-    elif isinstance(a, Tensor):
-        assert torch.equal(a, b), name
-    else:
-        assert a == b, name
+from gpen_nodes.training.losses import Objective, adversarial
+from tests.training.small import CONFIG, PLAIN, assert_equal, run, state_of
 
 
 @pytest.fixture(scope="session")
@@ -296,30 +225,6 @@ def test_the_same_seed_gives_the_same_model_and_another_one_another(whole, faces
     other = run(dataclasses.replace(CONFIG, seed=1), faces, tmp_path / "other")
     assert_equal(dict(again.state_dict()), dict(state_of(whole)["ema"]))
     assert not torch.equal(other.generator.input.input, again.generator.input.input)
-
-
-def test_growing(faces, tmp_path):
-    config = dataclasses.replace(PLAIN, narrow=0.125)
-    with torch.random.fork_rng():
-        small = Gpen(GpenConfig(64, 64, 0.125, 1, style_dim=32, mapping_depth=2))
-    start = tmp_path / "small.safetensors"
-    write_checkpoint(Checkpoint(small.state_dict(), small.config), start)
-    with pytest.raises(OptionError, match="64 px in and 64 px out, and the run 256 px; expected"):
-        run(dataclasses.replace(config, size=256), faces, tmp_path / "256", start=start)
-    assert not (tmp_path / "256").exists()
-    grown = run(dataclasses.replace(config, size=128, steps=1), faces, tmp_path / "128", start=start)
-    assert (grown.config.size, grown.config.style_dim) == (128, 32)
-    assert read_checkpoint(tmp_path / "128" / "model.safetensors").config.size == 128
-    same = run(dataclasses.replace(config, steps=1), faces, tmp_path / "64", start=start)
-    assert same.config == small.config
-
-
-def test_a_start_model_that_enlarges_is_refused(faces, tmp_path):
-    model = Gpen(GpenConfig(128, 64, 0.125, 1, style_dim=32, mapping_depth=2))
-    start = tmp_path / "start.safetensors"
-    write_checkpoint(Checkpoint(model.state_dict(), model.config), start)
-    with pytest.raises(OptionError, match="64 px in and 128 px out"):
-        run(dataclasses.replace(PLAIN, size=128), faces, tmp_path / "run", start=start)
 
 
 def test_learning_lowers_the_loss(faces, tmp_path):
