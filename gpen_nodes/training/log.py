@@ -5,10 +5,10 @@ from __future__ import annotations
 import contextlib
 import csv
 import time
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from ..atomic import replacing
@@ -35,7 +35,8 @@ class Log:
     def __init__(self, path: Path, first: int, *, tensorboard: bool = False) -> None:
         self.path, self.began = path, time.monotonic()
         self.board = _open_board(path.parent, first) if tensorboard else None
-        self.sums: dict[str, list[Tensor]] = {}
+        self.sums: dict[str, Tensor] = {}
+        self.counts: Counter[str] = Counter()
         # By name: a run that an older version began has fewer columns.
         with path.open(newline="") if path.exists() else contextlib.nullcontext([]) as file:
             rows = list(csv.DictReader(file))
@@ -47,12 +48,14 @@ class Log:
 
     def add(self, terms: dict[str, Tensor]) -> None:
         for name, term in terms.items():
-            self.sums.setdefault(name, []).append(term)
+            self.sums[name] = self.sums[name] + term if name in self.sums else term
+            self.counts[name] += 1
 
     def write(self, step: int, figures: dict[str, float]) -> str:
         """Add a line; the same as a short text for the progress bar."""
-        row = {name: torch.stack(values).mean().item() for name, values in self.sums.items()} | figures
+        row = {name: (total / self.counts[name]).item() for name, total in self.sums.items()} | figures
         self.sums.clear()
+        self.counts.clear()
         row["seconds"] = time.monotonic() - self.began
         with self.path.open("a", newline="") as file:
             csv.DictWriter(file, self.COLUMNS, lineterminator="\n").writerow(

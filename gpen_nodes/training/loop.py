@@ -36,6 +36,7 @@ from .start import start_networks
 __all__ = ["make_fabric", "plan", "train"]
 
 STATE, SKIPPED = "state.pt", "skipped.txt"
+PLACES = ("faces", "run", "start", "networks", "processes", "nodes", "workers", "tensorboard")
 
 
 def train(
@@ -202,7 +203,8 @@ def _save(stage: Stage, path: Path) -> None:
 
 
 def _write_model(stage: Stage, path: Path) -> None:
-    average, shape = stage.ema.model, dataclasses.asdict(stage.ema.model.config)
-    # How it was trained; what the network looks like is told by its own config.
-    told = {name: value for name, value in dataclasses.asdict(stage.config).items() if name not in shape}
+    average = stage.ema.model
+    # How it was trained. What the network looks like is told by its own config, and paths concern nobody.
+    untold = {*dataclasses.asdict(average.config), *PLACES}
+    told = {name: value for name, value in dataclasses.asdict(stage.config).items() if name not in untold}
     write_checkpoint(Checkpoint(average.state_dict(), average.config, told), path)
