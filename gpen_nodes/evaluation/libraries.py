@@ -37,7 +37,7 @@ def load_lpips(folders: Folders = ()) -> Callable[[Tensor, Tensor], float]:
     path = ALEXNET.find(folders)
     alexnet = torchvision.models.alexnet(weights=None)
     try:
-        alexnet.load_state_dict(torch.load(path, weights_only=True))
+        alexnet.load_state_dict(torch.load(path, map_location="cpu", weights_only=True))
     except Exception as error:  # a foreign file fails in any way that unpickling can
         raise CheckpointError(f"{path} is not torchvision's AlexNet: {error}") from error
     network = _NoTrainLpips(net="alex", pnet_rand=True)

@@ -80,7 +80,12 @@ def test_init_takes_the_average_of_a_whole_stylegan2_checkpoint(tmp_path, capsys
         assert call("init-from-stylegan2", tmp_path / "550000.pt", tmp_path / name) == 0
     assert torch.equal(torch.get_rng_state(), before)
     said = capsys.readouterr().out
-    for what in ("taken as they are (", "taken, and widened", "new (", "left behind (18): conv1.noise.weight"):
+    for what in (
+        "taken as they are (",
+        "taken, and widened",
+        "new (",
+        "left behind (18): conv1.noise.weight",
+    ):
         assert what in said
     first, second = (read_checkpoint(tmp_path / name) for name in ("a.pth", "b.pth"))
     assert all(torch.equal(first.state[name], tensor) for name, tensor in second.state.items())

@@ -12,9 +12,9 @@ import pytest
 from PIL import Image, ImageOps
 
 from gpen_nodes import to_uint8
-from gpen_nodes.checkpoints import Checkpoint, read_checkpoint, write_checkpoint
+from gpen_nodes.checkpoints import read_checkpoint
 from gpen_nodes.cli import main
-from gpen_nodes.model import Gpen, GpenConfig
+from gpen_nodes.model import GpenConfig
 from gpen_nodes.training import FaceStore
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -127,7 +127,9 @@ def test_without_truth_only_what_needs_none_is_measured(faces):
     measures = Measures(
         (
             Measure("PSNR (dB)", "higher", lambda *_: pytest.fail("there is no truth")),
-            Measure("mean", "lower", lambda picture, truth: calls.append(truth) or picture.mean().item(), False),
+            Measure(
+                "mean", "lower", lambda picture, truth: calls.append(truth) or picture.mean().item(), False
+            ),
         )
     )
     found = compare(DegradedFaces(faces, list("abcdefghijk"), protocol), [Untouched()], measures)
@@ -152,7 +154,9 @@ def test_the_global_random_state_is_left_alone(samples, plain_measures):
 def test_a_model_restores_at_its_own_size(faces, tiny_checkpoint, recording_host, plain_measures):
     larger = Protocol("", 128, {"medium": EVALUATION_RECIPE})
     model = Model("tiny", Restorer.from_file(str(tiny_checkpoint)), recording_host())
-    found = compare(DegradedFaces(faces, [str(k) for k in range(11)], larger), [model], plain_measures, count=2)
+    found = compare(
+        DegradedFaces(faces, [str(k) for k in range(11)], larger), [model], plain_measures, count=2
+    )
     assert len(found.rows) == 2
     assert found.shown["medium", "tiny"][0].shape == (128, 128, 3)
 

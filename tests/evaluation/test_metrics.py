@@ -37,7 +37,9 @@ def test_psnr_is_that_of_scikit_image(faces):
     assert abs(expected[0] - expected[1]) > 1  # so the two are not mixed up
 
 
-@given(seed=st.integers(0, 999), height=st.integers(11, 40), width=st.integers(11, 40), sigma=st.floats(0, 0.5))
+@given(
+    seed=st.integers(0, 999), height=st.integers(11, 40), width=st.integers(11, 40), sigma=st.floats(0, 0.5)
+)
 def test_ssim_is_that_of_scikit_image(seed, height, width, sigma):
     """In Wang's setting: Gaussian windows, and variances of the whole window rather than of a sample."""
     metrics = pytest.importorskip("skimage.metrics")
