@@ -135,7 +135,7 @@ def test_weights_in_a_folder_of_the_user_or_in_the_cache(tmp_path):
         (folder / "file.pth").write_bytes(b"x")
         assert known.find([tmp_path / "mine"]) == folder / "file.pth"
     (tmp_path / "mine" / "file.pth").write_bytes(b"another")
-    with pytest.raises(CheckpointError, match="Get it again from https://example.org"):
+    with pytest.raises(CheckpointError, match=r"Get it again from https://example\.org"):
         known.find([tmp_path / "mine"])
 
 
