@@ -38,6 +38,7 @@ BELOW["training"] = LOWER - {"cache"} | {"evaluation"}
 BELOW["cli"] = LOWER | {"training", "evaluation"}
 BELOW["__init__"] = LOWER
 HEAVY = {"facexlib", "numba", "scipy", "onnxruntime", "onnx", "matplotlib", "skimage", "lightning_fabric"}
+HEAVY |= {"torchvision", "torchmetrics", "pyiqa"}
 HOSTS = {"comfy", "comfy_api", "folder_paths", "modules", "gradio"}
 
 
