@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+import math
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 import torch
@@ -79,48 +80,45 @@ def compare(
         )
     found = Comparison()
     for level in samples.levels:
-        for system in systems:
-            for sample, picture in _restored(samples, system, level, total, found, step):
-                figures = _figures(measures, picture, sample.truth)
-                found.rows.append(Row(level, system.name, sample.name, figures))
-                _show(found, sample, system.name, picture)
-                if keep is not None:
-                    keep(sample, system.name, picture)
-            if measures.fid is not None and (value := measures.fid.value()) == value:
-                found.fid[level, system.name] = value
+        for index in range(total):
+            try:
+                sample = samples.sample(level, index)
+            except GpenError as error:
+                found.problems.append(f"{samples.names[index]}: {error}")
+                continue
+            true = None if sample.truth is None else sample.truth.permute(0, 3, 1, 2)
+            for system in systems:
+                picture = _restored(system, sample, found)
+                if picture is not None:
+                    figures = _figures(measures, system.name, picture.permute(0, 3, 1, 2), true)
+                    found.rows.append(Row(level, system.name, sample.name, figures))
+                    _show(found, sample, system.name, picture)
+                    if keep is not None:
+                        keep(sample, system.name, picture)
+                if step is not None:
+                    step(found)
+        if measures.fid is not None:
+            values = {(level, system): value for system, value in measures.fid.values().items()}
+            found.fid |= {key: value for key, value in values.items() if not math.isnan(value)}
     return found
 
 
-def _restored(
-    samples: Samples,
-    system: System,
-    level: str,
-    total: int,
-    found: Comparison,
-    step: Callable[[Comparison], None] | None,
-) -> Iterator[tuple[Sample, Tensor]]:
-    """Each sample and the system's picture; one that fails becomes a problem, and the others go on."""
-    for index in range(total):
-        try:
-            sample = samples.sample(level, index)
-            picture = system.restore(sample)
-            like = sample.degraded if sample.truth is None else sample.truth
-            if like is not None:
-                picture = resize(picture, *like.shape[1:3])
-            yield sample, as_saved(picture)
-        except GpenError as error:
-            found.problems.append(f"{system.name}, {samples.names[index]}: {error}")
-        if step is not None:
-            step(found)
+def _restored(system: System, sample: Sample, found: Comparison) -> Tensor | None:
+    """The system's picture as it would be saved; None and a problem where it has none."""
+    try:
+        picture = system.restore(sample)
+    except GpenError as error:
+        found.problems.append(f"{system.name}, {sample.name}: {error}")
+        return None
+    like = sample.degraded if sample.truth is None else sample.truth
+    return as_saved(picture if like is None else resize(picture, *like.shape[1:3]))
 
 
-def _figures(measures: Measures, picture: Tensor, truth: Tensor | None) -> dict[str, float]:
-    restored = picture.permute(0, 3, 1, 2)
-    true = None if truth is None else truth.permute(0, 3, 1, 2)
+def _figures(measures: Measures, system: str, picture: Tensor, true: Tensor | None) -> dict[str, float]:
     if measures.fid is not None and true is not None:
-        measures.fid.add(restored, true)
+        measures.fid.add(system, picture, true)
     return {
-        measure.name: measure.of(restored, true)
+        measure.name: measure.of(picture, true)
         for measure in measures.each
         if true is not None or not measure.needs_truth
     }

@@ -8,8 +8,11 @@ and nothing is built without them.
 
 from __future__ import annotations
 
+import copy
+import math
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -64,19 +67,24 @@ class Fid:
         from torchmetrics.image.fid import FrechetInceptionDistance  # pyright: ignore[reportMissingImports]
 
         path = INCEPTION.find(folders)
-        self.metric = FrechetInceptionDistance(feature_extractor_weights_path=str(path))
+        self._empty = FrechetInceptionDistance(feature_extractor_weights_path=str(path))
+        self._sets: dict[str, Any] = {}
 
-    def add(self, restored: Tensor, truth: Tensor) -> None:
-        """Take [1, 3, H, W] in [0, 1] into each set."""
+    def add(self, system: str, restored: Tensor, truth: Tensor) -> None:
+        """Take [1, 3, H, W] in [0, 1] into the system's set and into its truth's."""
+        if system not in self._sets:
+            self._sets[system] = copy.deepcopy(self._empty)
+        metric = self._sets[system]
         for picture, real in ((restored, False), (truth, True)):
-            self.metric.update((picture * 255).round().to(torch.uint8), real=real)
+            metric.update((picture * 255).round().to(torch.uint8), real=real)
 
-    def value(self) -> float:
-        """The distance, after which both sets are empty; NaN of fewer than two pictures."""
-        few = int(self.metric.real_features_num_samples) < 2
-        distance = float("nan") if few else float(self.metric.compute())
-        self.metric.reset()
-        return distance
+    def values(self) -> dict[str, float]:
+        """The distance of each system, after which all sets are empty; NaN of fewer than two pictures."""
+        sets, self._sets = self._sets, {}
+        return {
+            system: float(metric.compute()) if int(metric.real_features_num_samples) > 1 else math.nan
+            for system, metric in sets.items()
+        }
 
 
 def load_niqe(folders: Folders = ()) -> Callable[[Tensor], float]:
@@ -96,6 +104,6 @@ def load_niqe(folders: Folders = ()) -> Callable[[Tensor], float]:
 
     def niqe(picture: Tensor) -> float:
         # One block of 96 px has no covariance.
-        return float(network(picture)) if min(picture.shape[-2:]) >= 192 else float("nan")
+        return float(network(picture)) if min(picture.shape[-2:]) >= 192 else math.nan
 
     return niqe

@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, TypeVar
+from typing import Any, Literal, TypeVar
 
 import torch
 from torch import Tensor
@@ -93,24 +93,45 @@ def gather_measures(
     else:
         each.append(Measure("identity", "higher", _identity(FaceEmbedder.load(embedder), template)))
     if attempt("Landmarks", lambda: detect_faces(torch.zeros(32, 32, 3)) or True):
-        each.append(Measure("landmarks (%)", "lower", landmark_distance))
+        each.append(Measure("landmarks (%)", "lower", landmark_distance()))
     if niqe := attempt("NIQE", lambda: load_niqe(weights)):
         each.append(Measure("NIQE", "lower", lambda picture, _: niqe(picture), needs_truth=False))
     return Measures(tuple(each), attempt("FID", lambda: Fid(weights)), tuple(left_out))
 
 
-def landmark_distance(restored: Tensor, truth: Tensor | None) -> float:
+class _Latest:
+    """What a function gave for the last tensor asked about: one truth is compared with many pictures."""
+
+    def __init__(self, function: Callable[[Tensor], Any]) -> None:
+        self.function, self.tensor, self.value = function, None, None
+
+    def __call__(self, tensor: Tensor) -> Any:
+        if tensor is not self.tensor:
+            self.tensor, self.value = tensor, self.function(tensor)
+        return self.value
+
+
+def landmark_distance() -> Callable[[Tensor, Tensor | None], float]:
     """Mean distance of the five landmarks of the largest face, in percent of the true eye distance.
 
     Both faces are found by the default detector. NaN where one is not found.
     """
-    assert truth is not None
-    found = [detect_faces(x[0].permute(1, 2, 0), min_score=0.5, max_faces=1) for x in (restored, truth)]
-    if not all(found):
-        return NAN
-    ours, theirs = (torch.tensor(faces[0].landmarks, dtype=torch.float64) for faces in found)
-    distances = torch.linalg.vector_norm(ours - theirs, dim=1)
-    return 100 * (distances.mean() / torch.linalg.vector_norm(theirs[0] - theirs[1])).item()
+    true_landmarks = _Latest(_landmarks)
+
+    def of(picture: Tensor, truth: Tensor | None) -> float:
+        assert truth is not None
+        ours, theirs = _landmarks(picture), true_landmarks(truth)
+        if ours is None or theirs is None:
+            return NAN
+        distances = torch.linalg.vector_norm(ours - theirs, dim=1)
+        return 100 * (distances.mean() / torch.linalg.vector_norm(theirs[0] - theirs[1])).item()
+
+    return of
+
+
+def _landmarks(picture: Tensor) -> Tensor | None:
+    faces = detect_faces(picture[0].permute(1, 2, 0), min_score=0.5, max_faces=1)
+    return torch.tensor(faces[0].landmarks, dtype=torch.float64) if faces else None
 
 
 def _of_pairs(metric: Callable[[Tensor, Tensor], Tensor | float]) -> Callable[[Tensor, Tensor | None], float]:
@@ -128,11 +149,12 @@ def _sharpness(picture: Tensor, truth: Tensor | None) -> float:
 
 
 def _identity(embedder: FaceEmbedder, template: str) -> Callable[[Tensor, Tensor | None], float]:
+    true_identity = _Latest(lambda truth: embedder.embed(truth, template)[0])
+
     def of(picture: Tensor, truth: Tensor | None) -> float:
         assert truth is not None
         if picture.shape[-1] != picture.shape[-2]:
             return NAN  # no aligned face
-        ours, theirs = embedder.embed(torch.cat((picture, truth)), template)
-        return (ours @ theirs).item()
+        return (embedder.embed(picture, template)[0] @ true_identity(truth)).item()
 
     return of

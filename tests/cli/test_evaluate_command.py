@@ -80,7 +80,7 @@ def test_prepared_faces_and_the_shipped_model(store, tmp_path, capsys):
     assert summary(tmp_path)[3]["system"] == "gpen-lite-256"
     with (tmp_path / "figures.csv").open(newline="") as file:
         names = [row["picture"] for row in csv.DictReader(file)]
-    assert names[:4] == ["x/photo", "x/photo_2"] * 2
+    assert list(dict.fromkeys(names)) == ["x/photo", "x/photo_2"]
 
 
 def test_real_faces_without_truth(faces, tmp_path, capsys):

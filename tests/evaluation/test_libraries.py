@@ -84,16 +84,19 @@ def test_fid_by_its_formula(monkeypatch, tmp_path, pictures):
     sets: list[list[torch.Tensor]] = [[], []]
     for k in range(6):
         pair = [picture.roll(37 * k, dims=3) for picture in pictures]
-        ours.add(*pair)
+        ours.add("a", *pair)
+        ours.add("b", pair[1], pair[1])
         for known, picture in zip(sets, pair, strict=True):
             known.append(untrained((picture * 255).round().byte())[0].double())
     a, b = (torch.stack(known).numpy() for known in sets)
     covariances = np.cov(a, rowvar=False), np.cov(b, rowvar=False)
     root = linalg.sqrtm(covariances[0] @ covariances[1]).real
     expected = ((a.mean(0) - b.mean(0)) ** 2).sum() + np.trace(covariances[0] + covariances[1] - 2 * root)
-    assert ours.value() == pytest.approx(expected, rel=1e-2)
-    ours.add(*pictures)
-    assert math.isnan(ours.value())  # emptied, and one picture is no set
+    values = ours.values()
+    assert values["a"] == pytest.approx(expected, rel=1e-2)
+    assert values["b"] == pytest.approx(0, abs=1e-2 * expected)
+    ours.add("a", *pictures)
+    assert math.isnan(ours.values()["a"])  # emptied, and one picture is no set
 
 
 def test_niqe_takes_its_parameters_from_the_file(tmp_path, pictures):
