@@ -160,12 +160,15 @@ def _labels(paths: Sequence[str]) -> list[str]:
 def _keeper(folder: Path) -> Any:
     from ..picture import write_picture
 
+    written: set[Path] = set()  # each truth is compared with many systems
+
     def keep(sample: Sample, system: str, picture: Tensor) -> None:
         for name, image in ((system, picture), ("truth", sample.truth)):
-            if image is not None:
-                path = folder / sample.level / name.replace("/", "-") / f"{sample.name}.png"
+            path = folder / sample.level / name.replace("/", "-") / f"{sample.name}.png"
+            if image is not None and path not in written:
                 path.parent.mkdir(parents=True, exist_ok=True)
                 write_picture(path, image, overwrite=True)
+                written.add(path)
 
     return keep
 
