@@ -13,7 +13,6 @@ from ..errors import OptionError
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from ..evaluation.compare import Comparison
     from ..evaluation.samples import Sample, Samples
     from ..evaluation.systems import System
 
@@ -58,7 +57,7 @@ def _protocols() -> str:
 
 
 def _evaluate(args: argparse.Namespace) -> int:
-    from ..evaluation.compare import compare
+    from ..evaluation.compare import Comparison, compare
     from ..evaluation.measures import gather_measures
     from ..evaluation.report import Summary, write_report
 
@@ -68,12 +67,14 @@ def _evaluate(args: argparse.Namespace) -> int:
         template=args.template or template, embedder=args.embedder, weights=args.weights
     )
     keep = _keeper(Path(args.output) / "pictures") if args.save_pictures else None
-    found = compare(
-        samples, systems, measures, count=args.limit, keep=keep, step=_progress(args, samples, systems)
-    )
-    summary = Summary(found, measures)
-    if args.output:
-        write_report(found, measures, summary, Path(args.output), title)
+    step, found = _progress(args, samples, systems), Comparison()
+    try:
+        compare(samples, systems, measures, count=args.limit, keep=keep, step=step, into=found)
+    finally:
+        # Ctrl-C included: what was measured is kept.
+        summary = Summary(found, measures)
+        if args.output and found.rows:
+            write_report(found, measures, summary, Path(args.output), title)
     print(f"{title}\n\n{summary.markdown()}", end="")
     for note in (*measures.left_out, *summary.gaps, *found.problems):
         print(note, file=sys.stderr)
@@ -179,7 +180,7 @@ def _progress(args: argparse.Namespace, samples: Samples, systems: Sequence[Syst
     count = min(args.limit or len(samples.names), len(samples.names))
     bar = tqdm(total=count * len(systems) * len(samples.levels), desc="pictures", unit="", disable=None)
 
-    def step(found: Comparison) -> None:
+    def step() -> None:
         bar.update()
         if bar.n == bar.total:
             bar.close()

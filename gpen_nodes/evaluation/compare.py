@@ -55,7 +55,8 @@ def compare(
     *,
     count: int | None = None,
     keep: Callable[[Sample, str, Tensor], None] | None = None,
-    step: Callable[[Comparison], None] | None = None,
+    step: Callable[[], None] | None = None,
+    into: Comparison | None = None,
 ) -> Comparison:
     """Let each system restore each sample at each level, and measure what comes out as it would be saved.
 
@@ -64,7 +65,8 @@ def compare(
     Args:
         count: take only the first so many samples.
         keep: called with the sample, the system's name and its picture, [1, H, W, 3].
-        step: called with what was found so far, after each picture.
+        step: called after each picture.
+        into: filled as it goes, so that an interrupt loses nothing; what is returned, too.
 
     Raises:
         OptionError: no sample, or nothing to measure.
@@ -78,7 +80,7 @@ def compare(
         raise OptionError(
             f"Found systems {', '.join(system.name for system in systems)}; expected names that differ."
         )
-    found = Comparison()
+    found = Comparison() if into is None else into
     for level in samples.levels:
         for index in range(total):
             try:
@@ -96,7 +98,7 @@ def compare(
                     if keep is not None:
                         keep(sample, system.name, picture)
                 if step is not None:
-                    step(found)
+                    step()
         if measures.fid is not None:
             values = {(level, system): value for system, value in measures.fid.values().items()}
             found.fid |= {key: value for key, value in values.items() if not math.isnan(value)}

@@ -11,6 +11,7 @@ from PIL import Image
 
 from gpen_nodes import to_uint8
 from gpen_nodes.cli import main
+from gpen_nodes.evaluation.samples import PictureFolder
 from gpen_nodes.training import FaceStore
 
 
@@ -104,6 +105,21 @@ def test_one_bad_picture_does_not_stop_the_others(faces, tmp_path, capsys):
     assert f"| {tmp_path.name} | 1 | inf | 1.000 |" in said.out
     assert "1.png is no picture" in said.err
     assert "holds no picture named 2" in said.err
+
+
+def test_an_interrupt_keeps_what_was_measured(faces, tmp_path, monkeypatch, capsys):
+    reads = []
+
+    def read(self, name, whole=PictureFolder.read):
+        reads.append(name)
+        if len(reads) > 4:  # a truth and a result of each of two pictures
+            raise KeyboardInterrupt
+        return whole(self, name)
+
+    monkeypatch.setattr(PictureFolder, "read", read)
+    assert call("evaluate", "--restored", faces, "--truth", faces, "--output", tmp_path) == 130
+    assert "what was finished is kept" in capsys.readouterr().err
+    assert summary(tmp_path)[0]["pictures"] == "2"
 
 
 def test_two_models_of_one_name_are_told_apart(faces, tiny_checkpoint, tmp_path, capsys):
