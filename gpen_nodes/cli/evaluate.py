@@ -66,10 +66,9 @@ def _evaluate(args: argparse.Namespace) -> int:
     measures = gather_measures(
         template=args.template or template, embedder=args.embedder, weights=args.weights
     )
-    keep = _keeper(Path(args.output) / "pictures") if args.save_pictures else None
-    step, found = _progress(args, samples, systems), Comparison()
+    found, seen = Comparison(), _watcher(args, samples, systems)
     try:
-        compare(samples, systems, measures, count=args.limit, keep=keep, step=step, into=found)
+        compare(samples, systems, measures, count=args.limit, seen=seen, into=found)
     finally:
         # Ctrl-C included: what was measured is kept.
         summary = Summary(found, measures)
@@ -158,31 +157,25 @@ def _labels(paths: Sequence[str]) -> list[str]:
     ]
 
 
-def _keeper(folder: Path) -> Any:
+def _watcher(args: argparse.Namespace, samples: Samples, systems: Sequence[System]) -> Any:
+    """Moves the progress bar, and writes the pictures if that is wanted."""
+    from tqdm import tqdm
+
     from ..picture import write_picture
 
-    written: set[Path] = set()  # each truth is compared with many systems
+    count = min(args.limit or len(samples.names), len(samples.names))
+    bar = tqdm(total=count * len(systems) * len(samples.levels), desc="pictures", unit="", disable=None)
+    written: set[Path] = set()  # one truth is compared with many systems
 
-    def keep(sample: Sample, system: str, picture: Tensor) -> None:
-        for name, image in ((system, picture), ("truth", sample.truth)):
-            path = folder / sample.level / name.replace("/", "-") / f"{sample.name}.png"
+    def seen(sample: Sample, system: str, picture: Tensor | None) -> None:
+        for name, image in ((system, picture), ("truth", sample.truth)) if args.save_pictures else ():
+            path = Path(args.output, "pictures", sample.level, name.replace("/", "-"), f"{sample.name}.png")
             if image is not None and path not in written:
                 path.parent.mkdir(parents=True, exist_ok=True)
                 write_picture(path, image, overwrite=True)
                 written.add(path)
-
-    return keep
-
-
-def _progress(args: argparse.Namespace, samples: Samples, systems: Sequence[System]) -> Any:
-    from tqdm import tqdm
-
-    count = min(args.limit or len(samples.names), len(samples.names))
-    bar = tqdm(total=count * len(systems) * len(samples.levels), desc="pictures", unit="", disable=None)
-
-    def step() -> None:
         bar.update()
         if bar.n == bar.total:
             bar.close()
 
-    return step
+    return seen

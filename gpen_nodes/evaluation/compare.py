@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 import torch
@@ -37,7 +37,7 @@ class Comparison:
     Attributes:
         rows: in the order in which they were measured.
         fid: of each level and system; empty where it isn't measured.
-        shown: the first pictures of each level and system, and under ``truth`` what they should be; uint8.
+        shown: the first pictures of each level and system, [H, W, 3], and under ``truth`` the true ones.
         problems: a sentence for each picture that could not be measured.
     """
 
@@ -54,8 +54,7 @@ def compare(
     measures: Measures,
     *,
     count: int | None = None,
-    keep: Callable[[Sample, str, Tensor], None] | None = None,
-    step: Callable[[], None] | None = None,
+    seen: Callable[[Sample, str, Tensor | None], None] | None = None,
     into: Comparison | None = None,
 ) -> Comparison:
     """Let each system restore each sample at each level, and measure what comes out as it would be saved.
@@ -64,56 +63,59 @@ def compare(
 
     Args:
         count: take only the first so many samples.
-        keep: called with the sample, the system's name and its picture, [1, H, W, 3].
-        step: called after each picture.
+        seen: called with each sample, each system's name, and its picture, [1, H, W, 3], or None without.
         into: filled as it goes, so that an interrupt loses nothing; what is returned, too.
 
     Raises:
-        OptionError: no sample, or nothing to measure.
+        OptionError: no sample, or two systems of one name.
     """
     total = len(samples.names) if count is None else min(count, len(samples.names))
-    if total < 1:
-        raise OptionError(
-            f"Found {len(samples.names)} pictures and a limit of {count}; expected at least one."
-        )
-    if len({system.name for system in systems}) < len(systems):
-        raise OptionError(
-            f"Found systems {', '.join(system.name for system in systems)}; expected names that differ."
-        )
+    _check(samples, systems, total, count)
     found = Comparison() if into is None else into
     for level in samples.levels:
         for index in range(total):
-            try:
-                sample = samples.sample(level, index)
-            except GpenError as error:
-                found.problems.append(f"{samples.names[index]}: {error}")
-                continue
-            true = None if sample.truth is None else sample.truth.permute(0, 3, 1, 2)
-            for system in systems:
-                picture = _restored(system, sample, found)
+            for sample, system, picture in _restored(samples, systems, level, index, found):
                 if picture is not None:
-                    figures = _figures(measures, system.name, picture.permute(0, 3, 1, 2), true)
-                    found.rows.append(Row(level, system.name, sample.name, figures))
-                    _show(found, sample, system.name, picture)
-                    if keep is not None:
-                        keep(sample, system.name, picture)
-                if step is not None:
-                    step()
+                    figures = _figures(measures, system, picture.permute(0, 3, 1, 2), sample.planes)
+                    found.rows.append(Row(level, system, sample.name, figures))
+                    _show(found, sample, system, picture)
+                if seen is not None:
+                    seen(sample, system, picture)
         if measures.fid is not None:
             values = {(level, system): value for system, value in measures.fid.values().items()}
             found.fid |= {key: value for key, value in values.items() if not math.isnan(value)}
     return found
 
 
-def _restored(system: System, sample: Sample, found: Comparison) -> Tensor | None:
-    """The system's picture as it would be saved; None and a problem where it has none."""
+def _check(samples: Samples, systems: Sequence[System], total: int, count: int | None) -> None:
+    if total < 1:
+        raise OptionError(
+            f"Found {len(samples.names)} pictures and a limit of {count}; expected at least one."
+        )
+    names = [system.name for system in systems]
+    if len(set(names)) < len(names):
+        raise OptionError(f"Found systems {', '.join(names)}; expected names that differ.")
+
+
+def _restored(
+    samples: Samples, systems: Sequence[System], level: str, index: int, found: Comparison
+) -> Iterator[tuple[Sample, str, Tensor | None]]:
+    """Each system's picture as it would be saved; None, and a problem, where it has none."""
     try:
-        picture = system.restore(sample)
+        sample = samples.sample(level, index)
     except GpenError as error:
-        found.problems.append(f"{system.name}, {sample.name}: {error}")
-        return None
+        found.problems.append(f"{samples.names[index]}: {error}")
+        return
     like = sample.degraded if sample.truth is None else sample.truth
-    return as_saved(picture if like is None else resize(picture, *like.shape[1:3]))
+    for system in systems:
+        try:
+            picture = system.restore(sample)
+        except GpenError as error:
+            found.problems.append(f"{system.name}, {sample.name}: {error}")
+            yield sample, system.name, None
+        else:
+            picture = picture if like is None else resize(picture, *like.shape[1:3])
+            yield sample, system.name, as_saved(picture)
 
 
 def _figures(measures: Measures, system: str, picture: Tensor, true: Tensor | None) -> dict[str, float]:

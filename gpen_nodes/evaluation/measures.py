@@ -79,22 +79,23 @@ def gather_measures(
             left_out.append(f"{name} is left out: {error}")
         return None
 
+    lpips, niqe = attempt("LPIPS", lambda: load_lpips(weights)), attempt("NIQE", lambda: load_niqe(weights))
     each = [
         Measure("PSNR (dB)", "higher", _of_pairs(psnr)),
         Measure("SSIM", "higher", _of_pairs(ssim)),
         Measure("sharpness", "one", _sharpness),
     ]
-    if lpips := attempt("LPIPS", lambda: load_lpips(weights)):
+    if lpips:
         each.append(Measure("LPIPS", "lower", _of_pairs(lpips)))
-    if embedder is None:
-        left_out.append(
-            "Identity is left out: it needs MobileFaceNet.onnx (--embedder, see docs/checkpoints.md)."
-        )
-    else:
+    if embedder:
         each.append(Measure("identity", "higher", _identity(FaceEmbedder.load(embedder), template)))
+    else:
+        left_out.append(
+            "Identity is left out: it needs --embedder MobileFaceNet.onnx, see docs/checkpoints.md."
+        )
     if attempt("Landmarks", lambda: detect_faces(torch.zeros(32, 32, 3)) or True):
         each.append(Measure("landmarks (%)", "lower", landmark_distance()))
-    if niqe := attempt("NIQE", lambda: load_niqe(weights)):
+    if niqe:
         each.append(Measure("NIQE", "lower", lambda picture, _: niqe(picture), needs_truth=False))
     return Measures(tuple(each), attempt("FID", lambda: Fid(weights)), tuple(left_out))
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Protocol as Interface
 
@@ -38,6 +39,11 @@ class Sample:
     degraded: Tensor | None
     truth: Tensor | None
     scale: float = 1
+
+    @cached_property
+    def planes(self) -> Tensor | None:
+        """``truth`` as measures take it, [1, 3, H, W]: one tensor, by which they know it again."""
+        return None if self.truth is None else self.truth.permute(0, 3, 1, 2)
 
 
 class Faces(Interface):

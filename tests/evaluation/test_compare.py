@@ -102,12 +102,12 @@ def test_what_is_smaller_is_brought_to_the_size_and_all_is_rounded(samples):
 def test_written_results_have_the_figures_of_their_system(samples, plain_measures, tmp_path):
     """A table of pictures that were saved is the table of the system that made them."""
 
-    def keep(sample, system, picture):
+    def seen(sample, system, picture):
         write_picture(tmp_path / sample.level / f"{sample.name}.png", picture)
 
     for level in PROTOCOL.levels:
         (tmp_path / level).mkdir()
-    first = compare(samples, [Bicubic()], plain_measures, keep=keep)
+    first = compare(samples, [Bicubic()], plain_measures, seen=seen)
     again = compare(samples, [Results("saved", tmp_path)], plain_measures)
     assert [row.figures for row in again.rows] == [row.figures for row in first.rows]
 
