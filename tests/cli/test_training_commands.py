@@ -11,9 +11,9 @@ import pytest
 from PIL import Image, ImageOps
 
 from gpen_nodes import to_uint8
-from gpen_nodes.checkpoints import Checkpoint, read_checkpoint, write_checkpoint
+from gpen_nodes.checkpoints import read_checkpoint
 from gpen_nodes.cli import main
-from gpen_nodes.model import Gpen, GpenConfig
+from gpen_nodes.model import GpenConfig
 from gpen_nodes.training import FaceStore, read_config
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -70,8 +70,8 @@ def test_prepare_finds_the_faces_and_says_which_photos_have_none(photos, tmp_pat
 
 
 def test_the_whole_way(faces, stage, tmp_path, capsys):
-    """Train, go on, grow, train at the larger size, evaluate."""
-    run, grown = tmp_path / "run", tmp_path / "grown.safetensors"
+    """Train, and go on at the larger size from what was trained."""
+    run = tmp_path / "run"
     words = ["train", "--config", stage, f"faces={faces}"]
     assert call(*words, f"run={run}") == 0
     assert capsys.readouterr().out == f"{run}/model.safetensors\n"
@@ -79,23 +79,9 @@ def test_the_whole_way(faces, stage, tmp_path, capsys):
     assert model.config == GpenConfig(64, 64, 0.125, 1, style_dim=32, mapping_depth=2)
     assert read_config(run / "config.toml").recipe.scale == (2, 4)
 
-    assert call("grow", run / "model.safetensors", grown) == 0
-    assert str(grown) in capsys.readouterr().out
-    assert read_checkpoint(grown).config.size == 128
-
     larger = [f"run={tmp_path / 'run128'}", f"start={run / 'model.safetensors'}", "size=128", "steps=1"]
     assert call(*words, *larger) == 0
     assert read_checkpoint(tmp_path / "run128" / "model.safetensors").config.size == 128
-
-    capsys.readouterr()
-    sheet = tmp_path / "sheet.png"
-    words = ["evaluate", faces, "--model_path", grown, "--limit", 2, "--sheet", sheet]
-    assert call(*words) == 0
-    lines = capsys.readouterr().out.splitlines()
-    assert lines[0] == "| 2 faces | degraded | restored |"
-    assert [line.split("|")[1].strip() for line in lines[2:]] == ["PSNR (dB)", "gradient energy"]
-    with Image.open(sheet) as picture:
-        assert picture.size == (2 * 128, 3 * 128)
 
 
 def test_only_train_needs_lightning_fabric(photos, stage, tiny_checkpoint, tmp_path):
@@ -109,7 +95,7 @@ def test_only_train_needs_lightning_fabric(photos, stage, tiny_checkpoint, tmp_p
 
     made = run("prepare", photos, tmp_path / "faces", "--size", 64)
     assert made.returncode == 0, made.stderr
-    figures = run("evaluate", tmp_path / "faces", "--model_path", tiny_checkpoint, "--limit", 1)
+    figures = run("evaluate", "--data", tmp_path / "faces", "--model", tiny_checkpoint, "--limit", 1)
     assert figures.returncode == 0, figures.stderr
     refused = run("train", "--config", stage, f"faces={tmp_path / 'faces'}", f"run={tmp_path / 'run'}")
     assert refused.returncode == 1
@@ -133,22 +119,6 @@ def test_identity_takes_mobilefacenet(faces, stage, tiny_checkpoint, shared_data
     with (tmp_path / "run" / "losses.csv").open() as file:
         step = next(csv.DictReader(file))
     assert 0 < float(step["identity"]) < 0.2  # a cosine's distance, times 0.1
-    assert call("evaluate", faces, "--model_path", tiny_checkpoint, "--embedder", embedder) == 0
-    assert "| identity cosine |" in capsys.readouterr().out
-
-
-def test_grow_keeps_version_and_licence(tmp_path):
-    model = Gpen(GpenConfig(64, 64, 0.125, 1, style_dim=32, mapping_depth=2))
-    told = {"version": "GPEN-BFR-64", "steps": 7}
-    write_checkpoint(Checkpoint(model.state_dict(), model.config, told), tmp_path / "in.safetensors")
-    assert call("grow", tmp_path / "in.safetensors", tmp_path / "out.safetensors") == 0
-    grown = read_checkpoint(tmp_path / "out.safetensors")
-    assert grown.version == "GPEN-BFR-64, grown to 128 px"
-    assert "non-commercial" in grown.licence
-    assert "steps" not in grown.args
-    write_checkpoint(Checkpoint(model.state_dict(), model.config), tmp_path / "in.safetensors")
-    assert call("grow", tmp_path / "in.safetensors", tmp_path / "out.safetensors") == 0
-    assert read_checkpoint(tmp_path / "out.safetensors").version == "unknown"
 
 
 def test_train_refuses_what_it_cannot_read(faces, stage, tiny_checkpoint, tmp_path, capsys):
@@ -189,14 +159,6 @@ def test_a_dry_run_says_what_it_would_take(faces, stage, tmp_path, capsys):
         (["prepare", "{empty}", "{out}"], "{empty} holds no photo; looked for"),
         (["prepare", "{photos}", "{out}", "--min_face", "400"], "No face of 400 px or more in the 4 photos"),
         (["prepare", "{photos}", "{out}", "--template", "nose"], "nose"),
-        (["grow", "{empty}/none.pth", "{out}"], "none.pth"),
-        (
-            ["evaluate", "{empty}", "--model_path", "{tiny}"],
-            "No aligned faces in {empty}: expected faces.npy",
-        ),
-        (["evaluate", "{faces}", "--model_path", "{empty}/none.pth"], "No checkpoint at"),
-        (["evaluate", "{faces}", "--model_path", "{tiny}", "--limit", "0"], "a limit of 0; expected"),
-        (["evaluate", "{faces}", "--model_path", "{tiny}", "--embedder", "{empty}/none.onnx"], "none.onnx"),
     ],
 )
 def test_refusals(words, sentence, photos, faces, tiny_checkpoint, tmp_path, capsys):
@@ -209,11 +171,3 @@ def test_refusals(words, sentence, photos, faces, tiny_checkpoint, tmp_path, cap
     assert sentence.format(**places) in said.err
     assert said.err.splitlines()[-1].startswith("gpen-nodes: ")
     assert not (tmp_path / "out").exists()
-
-
-def test_grow_refuses_a_model_that_is_too_narrow(tmp_path, capsys):
-    model = Gpen(GpenConfig(64, 64, 1 / 32, 1, style_dim=32, mapping_depth=2))
-    write_checkpoint(Checkpoint(model.state_dict(), model.config), tmp_path / "in.pth")
-    assert call("grow", tmp_path / "in.pth", tmp_path / "out.pth") == 1
-    assert "too narrow to grow" in capsys.readouterr().err
-    assert not (tmp_path / "out.pth").exists()
