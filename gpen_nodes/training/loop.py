@@ -67,13 +67,10 @@ def train(
     stage, pairs, samples = _prepare(config, objective, fabric)
     folder = Path(config.run)
     stage.resume(folder / STATE)
-    if stage.fabric.is_global_zero:
-        folder.mkdir(parents=True, exist_ok=True)
-        with replacing(folder / "config.toml") as temporary:
-            temporary.write_text(to_toml(config), encoding="utf-8")
+    log = _open_folder(stage, folder) if stage.fabric.is_global_zero else None
     stage.fabric.barrier()
     try:
-        _run(stage, _batches(stage, pairs), samples, folder)
+        _run(stage, _batches(stage, pairs), samples, folder, log)
     finally:
         # Ctrl-C included: nothing learnt is lost.
         _save(stage, folder / STATE)
@@ -153,11 +150,20 @@ def _quiet_worker(_: int) -> None:
     cv2.setNumThreads(1)  # One worker a core; torch does the same by itself.
 
 
-def _run(stage: Stage, steps: Iterator[list[Pair]], samples: Samples, folder: Path) -> None:
-    """Take the steps that are left, and write sheets, losses and states on the way."""
-    config, silent = stage.config, not stage.fabric.is_global_zero
-    log = None if silent else Log(folder / "losses.csv", stage.done, tensorboard=config.tensorboard)
-    progress = tqdm(steps, initial=stage.done, total=config.steps, disable=silent)
+def _open_folder(stage: Stage, folder: Path) -> Log:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with replacing(folder / "config.toml") as temporary:
+            temporary.write_text(to_toml(stage.config), encoding="utf-8")
+        return Log(folder / "losses.csv", stage.done, tensorboard=stage.config.tensorboard)
+    except OSError as error:
+        raise CheckpointError(f"{folder} cannot be written to: {remedy(error)}") from error
+
+
+def _run(stage: Stage, steps: Iterator[list[Pair]], samples: Samples, folder: Path, log: Log | None) -> None:
+    """Take the steps that are left; who has a log writes sheets, losses and states on the way."""
+    config = stage.config
+    progress = tqdm(steps, initial=stage.done, total=config.steps, disable=log is None)
     for batches in progress:
         terms = stage.step(batches)
         if log is None:

@@ -5,15 +5,23 @@ from __future__ import annotations
 import statistics
 import time
 from collections.abc import Callable, Iterator
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 
 from .stage import Pair, Stage
 
-__all__ = ["describe_plan", "saved_bytes"]
+__all__ = ["describe_plan", "saved_tensors"]
 
 WARM, TIMED = 1, 3
+
+
+class Saved(NamedTuple):
+    """A tensor that is kept: bytes of its storage, and how many numbers."""
+
+    size: int
+    numbers: int
 
 
 def describe_plan(stage: Stage, steps: Iterator[list[Pair]], *, faces: int, kept: int) -> str:
@@ -49,21 +57,21 @@ def _weights(stage: Stage) -> dict[str, float]:
     return stage.objective.weights | adversarial
 
 
-def saved_bytes(forward: Callable[[], object], *ignored: nn.Module) -> int:
-    """Bytes that autograd keeps for the backward pass of ``forward``, but for parameters of ``ignored``."""
+def saved_tensors(forward: Callable[[], object], *ignored: nn.Module) -> list[Saved]:
+    """What autograd keeps for the backward pass of ``forward``, but for parameters of ``ignored``."""
     parameters = {p.untyped_storage().data_ptr() for network in ignored for p in network.parameters()}
-    seen: dict[int, int] = {}
+    seen: dict[int, Saved] = {}
 
     def pack(tensor: Tensor) -> Tensor:
         storage = tensor.untyped_storage()
         if storage.data_ptr() not in parameters:
-            seen[storage.data_ptr()] = storage.nbytes()
+            seen[storage.data_ptr()] = Saved(storage.nbytes(), tensor.numel())
         return tensor
 
     with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
         kept = forward()  # held until the count is done: memory that is freed would be counted again
     del kept
-    return sum(seen.values())
+    return list(seen.values())
 
 
 def _count(network: nn.Module | None) -> int:
@@ -85,11 +93,14 @@ def _memory(stage: Stage, degraded: Tensor, truth: Tensor) -> dict[str, int]:
             return kept
 
     networks = [n for n in (stage.raw, stage.raw_judge, stage.objective) if n is not None]
+    saved = saved_tensors(forward, *networks)
     return {
         "weights": trained + frozen,
         "gradients": trained,
         "Adam": 2 * trained,
-        "activations": saved_bytes(forward, *networks),
+        "activations": sum(tensor.size for tensor in saved),
+        # What a layer works on meanwhile: about four tensors of the largest layer, in fp32, as seen on a CPU.
+        "in flight": 4 * 4 * max(tensor.numbers for tensor in saved),
     }
 
 

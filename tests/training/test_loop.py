@@ -204,6 +204,12 @@ def test_a_full_disk_ends_no_run_and_leaves_the_old_state(faces, tmp_path, monke
     assert not list(tmp_path.glob(".gpen*"))
 
 
+def test_a_folder_that_cannot_be_written_is_told_before_the_run(faces, tmp_path):
+    (tmp_path / "file").write_text("in the way")
+    with pytest.raises(CheckpointError, match=r"file.run cannot be written to: Not a directory"):
+        run(PLAIN, faces, tmp_path / "file" / "run")
+
+
 def test_without_adversarial_loss_there_is_no_discriminator(faces, tmp_path):
     run(dataclasses.replace(PLAIN, steps=2), faces, tmp_path)
     assert set(state_of(tmp_path)) == {"model", "ema", "optimizer", "step", "best"}
@@ -279,7 +285,6 @@ def test_the_best_model_is_kept_beside_the_last(faces, tmp_path, monkeypatch):
     figures = iter([0.9, 0.5, 0.7, 0.6])
     monkeypatch.setattr(loop.Samples, "write", lambda *_: {"objective": next(figures)})
     config = dataclasses.replace(PLAIN, steps=4, sample_every=1, save_every=1)
-    run(dataclasses.replace(config, steps=2), faces, tmp_path / "two")
     run(config, faces, tmp_path / "four")
     best = read_checkpoint(tmp_path / "four" / "best.safetensors").state
     last = read_checkpoint(tmp_path / "four" / "model.safetensors").state
