@@ -35,7 +35,9 @@ def describe_plan(stage: Stage, steps: Iterator[list[Pair]], *, faces: int, kept
     per_step = config.batch * config.accumulate * processes
     rows = {
         "restores": f"{_count(stage.raw) / 1e6:.1f} million parameters, {stage.raw.config}",
-        "discriminates": f"{_count(stage.raw_judge) / 1e6:.1f} million parameters",
+        "discriminates": f"{_count(stage.raw_judge) / 1e6:.1f} million parameters"
+        if stage.raw_judge
+        else "nothing: adversarial is 0",
         "objective": ", ".join(f"{name} {weight:g}" for name, weight in _weights(stage).items()),
         "faces": f"{faces} to train on, {kept} kept out",
         "runs on": f"{processes} × {fabric.device.type}, {config.precision}",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 import pickle
 import tarfile
 import zipfile
@@ -94,6 +95,15 @@ def test_workers_of_two_processes_share_them_without_a_duplicate(kind, tmp_path)
         for batch, expected in zip(loader, numbers, strict=True):
             assert torch.equal(batch[1], torch.stack([pairs[n][1] for n in expected]))
     assert sorted(taken) == list(range(COUNT))
+
+
+def test_a_forked_worker_opens_a_zip_file_anew(tmp_path, monkeypatch):
+    """Two processes with one open file would move its place for each other."""
+    faces = open_faces(make("zip", tmp_path, files()))
+    own = faces._zip()
+    assert faces._zip() is own
+    monkeypatch.setattr(os, "getpid", lambda: -1)
+    assert faces._zip() is not own
 
 
 @pytest.mark.parametrize("kind", ["folder", "zip", "shards"])
