@@ -132,3 +132,22 @@ def test_forward_refuses_wrong_options_in_a_sentence(arguments):
     assert run.returncode != 0
     assert run.stderr.endswith(".\n")
     assert run.stderr.count("\n") == 1
+
+
+def test_train_step_measures_ours_and_says_what_is_missing(tmp_path):
+    rows = tmp_path / "rows.json"
+    environment = {name: value for name, value in os.environ.items() if name != "GPEN_REFERENCE"}
+    options = ["--size", "64", "--narrow", "0.125", "--steps", "1", "--runs", "1", "--json", str(rows)]
+    options += ["--processes", "--variants", "original-fp32", "ours-fp32"]
+    run = subprocess.run(
+        [sys.executable, str(FOLDER / "train_step.py"), *options],
+        capture_output=True,
+        text=True,
+        env=environment,
+        check=False,
+    )
+    assert run.returncode == 0, run.stderr
+    original, ours = json.loads(rows.read_text())
+    assert original["unavailable"] == "GPEN_REFERENCE names no checkout of yangxy/GPEN"
+    assert min(ours["wall_s"], ours["cpu_s"]) > 0
+    assert ours["over_fp32"] is None

@@ -37,7 +37,9 @@ BELOW["evaluation"] = LOWER - {"cache"}
 BELOW["training"] = LOWER - {"cache"} | {"evaluation"}
 BELOW["cli"] = LOWER | {"training", "evaluation"}
 BELOW["__init__"] = LOWER
+BELOW["__main__"] = {"cli"}
 HEAVY = {"facexlib", "numba", "scipy", "onnxruntime", "onnx", "matplotlib", "skimage", "lightning_fabric"}
+HEAVY |= {"torchvision", "torchmetrics", "pyiqa"}
 HOSTS = {"comfy", "comfy_api", "folder_paths", "modules", "gradio"}
 
 
@@ -76,6 +78,13 @@ def test_hosts_stay_outside_and_heavy_packages_load_late(path):
     assert not {name.split(".")[0] for name in imports(path)} & HOSTS
     if part_of(path) != "training":
         assert not {name.split(".")[0] for name in imports(path, top_level_only=True)} & HEAVY
+
+
+def test_only_the_loop_knows_the_distributed_engine():
+    for path in FILES:
+        if path.name != "loop.py":
+            at_run_time = {name.split(".")[0] for name in imports(path, top_level_only=True)}
+            assert "lightning_fabric" not in at_run_time, path
 
 
 # The WebUI's door: its parts may import those before them, and the shims of the root nothing but the door.

@@ -18,7 +18,7 @@ from ..model.names import to_module_names
 from .checkpoint import Checkpoint, Layout
 from .unpickle import Arguments, unpickle
 
-__all__ = ["read_checkpoint"]
+__all__ = ["read_checkpoint", "read_tensors"]
 
 # Under which name others keep the weights to use: the running average before the latest state.
 _WRAPPERS = ("g_ema", "params_ema", "params", "state_dict", "g")
@@ -40,9 +40,7 @@ def read_checkpoint(path: str | os.PathLike[str]) -> Checkpoint:
         ArchitectureError: the tensors are no complete GPEN.
     """
     path = Path(path)
-    layout, tensors, args = _read_safetensors(path) if _is_safetensors(path) else _read_pickle(path)
-    if odd := [name for name, tensor in tensors.items() if not tensor.is_floating_point()]:
-        raise CheckpointError(f"{path}: {odd[0]} is of {tensors[odd[0]].dtype}; expected floating point.")
+    layout, tensors, args = _read(path)
     try:
         state = to_module_names(tensors)
         config = _check_fit(state)
@@ -51,6 +49,23 @@ def read_checkpoint(path: str | os.PathLike[str]) -> Checkpoint:
     except (ArithmeticError, RuntimeError) as error:  # a width of zero, a size beyond all memory
         raise ArchitectureError(f"{path}: its tensors' shapes describe no network ({error}).") from error
     return Checkpoint(state, config, args, layout, path)
+
+
+def read_tensors(path: str | os.PathLike[str]) -> dict[str, Tensor]:
+    """The tensors of any such file under the names that it has, whatever network they are of.
+
+    Raises:
+        CheckpointError, UnsafeCheckpointError: as ``read_checkpoint``.
+    """
+    return _read(Path(path))[1]
+
+
+def _read(path: Path) -> _Found:
+    found = _read_safetensors(path) if _is_safetensors(path) else _read_pickle(path)
+    for name, tensor in found[1].items():
+        if not tensor.is_floating_point():
+            raise CheckpointError(f"{path}: {name} is of {tensor.dtype}; expected floating point.")
+    return found
 
 
 def _check_fit(state: Mapping[str, Tensor]) -> GpenConfig | DiscriminatorConfig:

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Sequence
 
 from ..errors import GpenError
-from . import degrade, models, restore, training
+from . import degrade, evaluate, grow, models, restore, training
 
 __all__ = ["main"]
 
@@ -18,7 +18,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         prog="gpen-nodes", description="Restore faces in photos with GPEN, and look after its models."
     )
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    for module in (restore, degrade, models, training):
+    for module in (restore, degrade, models, training, grow, evaluate):
         module.add_parsers(commands)
     args = parser.parse_args(argv)
     try:

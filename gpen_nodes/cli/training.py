@@ -1,13 +1,12 @@
-"""``gpen-nodes prepare``, ``train``, ``grow`` and ``evaluate``: from photos to a model and its figures."""
+"""``gpen-nodes prepare`` and ``train``: from photos to a model."""
 
 from __future__ import annotations
 
 import argparse
 import sys
-from pathlib import Path
 from typing import Any
 
-from ..errors import MissingWeightsError, OptionError
+from ..errors import MissingWeightsError
 
 __all__ = ["add_parsers"]
 
@@ -26,29 +25,23 @@ def add_parsers(commands: Any) -> None:
     )
     p.set_defaults(run=_prepare)
 
-    p = commands.add_parser("train", help="train one stage of a model on aligned faces")
-    p.add_argument("config", help="TOML file of the stage, see weights/recipe")
-    p.add_argument("faces", help="folder that prepare has written")
-    p.add_argument("folder", help="of the run; a run that was stopped goes on from here")
-    p.add_argument("--start", metavar="FILE", help="checkpoint to go on from; one of half the size is grown")
-    p.add_argument("--embedder", metavar="FILE", help="MobileFaceNet.onnx, for the identity term")
-    p.add_argument("--processes", type=int, default=1, help="processes that train together (default: 1)")
-    p.set_defaults(run=_train)
-
-    p = commands.add_parser("grow", help="double the size of a model without changing what it does")
-    p.add_argument("input", metavar="IN")
-    p.add_argument("output", metavar="OUT")
-    p.set_defaults(run=_grow)
-
     p = commands.add_parser(
-        "evaluate", help="degrade aligned faces by the fixed recipe, restore them, print figures"
+        "train",
+        help="train one stage of a model on aligned faces",
+        description="Train one stage of a model. A run that was stopped, or killed, goes on where it was.",
+        epilog="example: gpen-nodes train --config configs/gpen-bfr-1024.toml faces=ffhq.zip batch=4",
     )
-    p.add_argument("faces", help="folder that prepare has written")
-    p.add_argument("--model_path", metavar="FILE", help="else the small model that ships with the pack")
-    p.add_argument("--embedder", metavar="FILE", help="MobileFaceNet.onnx, for the identity cosine")
-    p.add_argument("--sheet", metavar="FILE", help="write degraded, restored and true faces as a picture")
-    p.add_argument("--limit", type=int, metavar="N", help="only the first N faces")
-    p.set_defaults(run=_evaluate)
+    p.add_argument(
+        "--config", required=True, metavar="FILE", help="TOML file, see configs and weights/recipe"
+    )
+    p.add_argument(
+        "overrides",
+        nargs="*",
+        metavar="name=value",
+        help="goes before what the file says, such as run=runs/a",
+    )
+    p.add_argument("--dry-run", action="store_true", help="say what the run would take, and write nothing")
+    p.set_defaults(run=_train)
 
 
 def _prepare(args: argparse.Namespace) -> int:
@@ -63,65 +56,20 @@ def _prepare(args: argparse.Namespace) -> int:
     return 0
 
 
-def _embedder(path: str | None) -> Any:
-    from ..faces.identity import FaceEmbedder
-
-    return FaceEmbedder.load(path) if path else None
-
-
-def _read_toml(path: str) -> dict[str, Any]:
-    try:
-        import tomllib
-    except ModuleNotFoundError:  # Python 3.10
-        import tomli as tomllib  # pyright: ignore[reportMissingImports]  # there on 3.10 alone
-    try:
-        return tomllib.loads(Path(path).read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:  # a TOMLDecodeError is a ValueError, and so is another encoding
-        raise OptionError(f"{path} cannot be read as TOML: {error}.") from error
-
-
 def _train(args: argparse.Namespace) -> int:
     try:
-        from lightning_fabric import Fabric
-
-        from ..training import TrainingConfig, train
+        from ..training.loop import make_fabric, plan, train
     except ModuleNotFoundError as error:
         raise MissingWeightsError(f"Training needs {error.name}: pip install 'gpen-nodes[train]'.") from error
-    from ..checkpoints import read_checkpoint
-    from ..model import Gpen
+    from ..training import read_config
 
-    config = TrainingConfig.from_dict(_read_toml(args.config))
-    start = Gpen.from_state_dict(read_checkpoint(args.start).state) if args.start else None
-    fabric = Fabric(devices=args.processes, precision=config.precision)
-    train(config, args.faces, args.folder, start=start, embedder=_embedder(args.embedder), fabric=fabric)
-    print(f"{args.folder}/model.safetensors")
-    return 0
-
-
-def _grow(args: argparse.Namespace) -> int:
-    from ..checkpoints import Checkpoint, read_checkpoint, write_checkpoint
-    from ..checkpoints.checkpoint import UNKNOWN
-    from ..model import Gpen, grow
-
-    source = read_checkpoint(args.input)
-    model = grow(Gpen.from_state_dict(source.state))
-    # Duplicated weights are under the licence of their source; what else it says is about another size.
-    told = {"version": f"{source.version}, grown to {model.config.size} px", "license": source.licence}
-    known = {name: value for name, value in told.items() if not value.startswith(UNKNOWN)}
-    write_checkpoint(Checkpoint(model.state_dict(), model.config, known), args.output)
-    print(f"{args.output}: {model.config}")
-    return 0
-
-
-def _evaluate(args: argparse.Namespace) -> int:
-    from ..cache import get_restorer
-    from ..evaluation.report import evaluate
-    from ..training.dataset import FaceStore
-    from ..weights import shipped_model
-
-    restorer = get_restorer(args.model_path or shipped_model(), "fp32")
-    table = evaluate(
-        restorer, FaceStore(args.faces), embedder=_embedder(args.embedder), sheet=args.sheet, limit=args.limit
-    )
-    print(table)
+    config = read_config(args.config, args.overrides)
+    fabric = make_fabric(config)
+    if args.dry_run:
+        text = plan(config, fabric=fabric)
+    else:
+        train(config, fabric=fabric)
+        text = f"{config.run}/model.safetensors"
+    if fabric.is_global_zero:
+        print(text)
     return 0

@@ -3,15 +3,43 @@
 from __future__ import annotations
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
-__all__ = ["gradient_energy", "psnr"]
+__all__ = ["gradient_energy", "psnr", "ssim"]
 
 
 def psnr(restored: Tensor, truth: Tensor) -> Tensor:
-    """Peak signal-to-noise ratio of each picture in dB, [B]; infinite where the two are equal."""
-    error = (restored - truth).square().mean(dim=(1, 2, 3))
+    """Peak signal-to-noise ratio of each picture in dB, [B] float64; infinite where the two are equal."""
+    error = (restored.double() - truth.double()).square().mean(dim=(1, 2, 3))
     return -10 * torch.log10(error)
+
+
+def ssim(restored: Tensor, truth: Tensor) -> Tensor:
+    """Structural similarity of each picture, [B] float64 in [-1, 1]; of colours, the mean of the channels.
+
+    Wang et al., "Image quality assessment: from error visibility to structural similarity" (2004): Gaussian
+    windows of σ 1.5, 11 px wide, K1 0.01, K2 0.03, where they lie inside the picture.
+
+    Args:
+        restored, truth: at least 11 px wide and high.
+    """
+    x, y = restored.double(), truth.double()
+    means, others = _windows(x), _windows(y)
+    variance_x = _windows(x * x) - means**2
+    variance_y = _windows(y * y) - others**2
+    covariance = _windows(x * y) - means * others
+    c1, c2 = 0.01**2, 0.03**2
+    luminance = (2 * means * others + c1) / (means**2 + others**2 + c1)
+    return (luminance * (2 * covariance + c2) / (variance_x + variance_y + c2)).mean(dim=(1, 2, 3))
+
+
+def _windows(x: Tensor) -> Tensor:
+    """Gaussian-weighted mean of every 11×11 window."""
+    taps = torch.exp(-((torch.arange(11, dtype=x.dtype, device=x.device) - 5) ** 2) / (2 * 1.5**2))
+    taps = (taps / taps.sum()).expand(x.shape[1], 1, -1)
+    x = F.conv2d(x, taps[..., None], groups=x.shape[1])
+    return F.conv2d(x, taps[..., None, :], groups=x.shape[1])
 
 
 def gradient_energy(image: Tensor) -> Tensor:

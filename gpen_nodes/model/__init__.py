@@ -5,6 +5,7 @@ from .discriminator import Discriminator
 from .fold import FoldedGpen, fold
 from .growing import grow
 from .network import Gpen, load_strictly
+from .stylegan2 import Inheritance, init_from_stylegan2
 
 __all__ = [
     "Discriminator",
@@ -12,7 +13,9 @@ __all__ = [
     "FoldedGpen",
     "Gpen",
     "GpenConfig",
+    "Inheritance",
     "fold",
     "grow",
+    "init_from_stylegan2",
     "load_strictly",
 ]

@@ -90,6 +90,7 @@ class Discriminator(nn.Module):
         """The mean standard deviation over each group of samples, as one more channel, [B, 1, H, W]."""
         batch, _, height, width = x.shape
         group = next(g for g in range(min(batch, self.GROUP), 0, -1) if batch % g == 0)
-        groups = x.reshape(group, -1, *x.shape[1:])
+        # In fp32: fp16 rounds 1e-8 to nothing, and a root's slope at 0 is infinite.
+        groups = x.reshape(group, -1, *x.shape[1:]).float()
         deviation = torch.sqrt(groups.var(dim=0, unbiased=False) + 1e-8).mean(dim=(1, 2, 3))
         return deviation.repeat(group).view(batch, 1, 1, 1).expand(-1, -1, height, width).to(x.dtype)

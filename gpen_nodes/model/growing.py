@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from typing import cast
 
 import torch
 from torch import Tensor
 
-from ..errors import ArchitectureError
+from ..errors import ArchitectureError, OptionError
 from .encoders import ConvEncoder, EncoderStage
 from .layers import GAIN, SLOPE, ToRgb
 from .network import Generator, Gpen
@@ -16,26 +17,49 @@ from .network import Generator, Gpen
 __all__ = ["grow"]
 
 
-@torch.no_grad()
-def grow(model: Gpen) -> Gpen:
-    """A model of twice the size, in and out, that starts as the same function.
+def grow(model: Gpen, to: int | None = None) -> Gpen:
+    """A model of twice the size, or of ``to`` pixels, that starts as the same function.
 
-    ``grow(model)(x)`` equals ``upsample(model(downsample(x)))`` with the filters of ``layers``: the old
-    encoder sees the picture at its old size, and the new resolution's RGB layer starts at zero. The new
-    synthesis layers are duplicates of the last old ones, cut to the narrower width; the features that enter
-    them are those of the new finest encoder stage. Old and new parameters live in one ordinary ``Gpen``; the
-    old one is not touched.
+    With the filters of ``layers``, once grown it is ``upsample(model(downsample(x)))``: the old encoder sees
+    the picture at its old size, and the new resolution's RGB layer starts at zero. The new synthesis layers
+    are duplicates of the last old ones, cut to the narrower width; the features that enter them are those of
+    the new finest encoder stage. A super-resolving model keeps its input, and the new resolution has the
+    noise that stands in for features: it is ``upsample(model(x))``. Old and new parameters live in one
+    ordinary ``Gpen``; the old one is not touched.
+
+    Args:
+        model: of any size, either encoder.
+        to: side of the new model's output in pixels, 2, 4, 8 … times the old one's; None doubles it.
 
     Raises:
-        ArchitectureError: the doubled size is over 2048, or has fewer than 6 channels.
+        OptionError: ``to`` is not reached by doubling.
+        ArchitectureError: the new size is over 2048, or has fewer than 6 channels.
     """
+    to = 2 * model.config.size if to is None else to
+    times = to / model.config.size
+    if times < 2 or not math.log2(times).is_integer():
+        raise OptionError(
+            f"A model of {model.config.size} px cannot grow to {to}; expected its double, or the double "
+            "of that and so on."
+        )
+    while model.config.size < to:
+        model = _double(model)
+    return model
+
+
+@torch.no_grad()
+def _double(model: Gpen) -> Gpen:
     old = model.config
-    new = dataclasses.replace(old, size=2 * old.size, input_size=2 * old.input_size)
-    if old.encoder == "resnet50":
-        new = dataclasses.replace(new, octaves=old.octaves + 1)
+    new = dataclasses.replace(old, size=2 * old.size)
+    if old.input_size == old.size:
+        new = dataclasses.replace(new, input_size=new.size)
+        if old.encoder == "resnet50":
+            new = dataclasses.replace(new, octaves=old.octaves + 1)
     grown = Gpen(new).to(next(model.parameters()))
     grown.mapper.load_state_dict(model.mapper.state_dict())
-    if isinstance(model.encoder, ConvEncoder) and isinstance(grown.encoder, ConvEncoder):
+    if new.input_size == old.input_size:
+        grown.encoder.load_state_dict(model.encoder.state_dict())
+    elif isinstance(model.encoder, ConvEncoder) and isinstance(grown.encoder, ConvEncoder):
         _grow_conv_encoder(model.encoder, grown.encoder)
     else:
         # The trunk goes on seeing the picture at its old size; only the new size's 1×1 convolution is new.

@@ -4,14 +4,23 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from .config import TrainingConfig
+from .config import TrainingConfig, read_config, to_toml
 from .dataset import FaceStore
+from .pictures import open_faces
 from .prepare import prepare_faces
 
 if TYPE_CHECKING:
     from .loop import train
 
-__all__ = ["FaceStore", "TrainingConfig", "prepare_faces", "train"]
+__all__ = [
+    "FaceStore",
+    "TrainingConfig",
+    "open_faces",
+    "prepare_faces",
+    "read_config",
+    "to_toml",
+    "train",
+]
 
 
 def __getattr__(name: str) -> Any:

@@ -1,17 +1,29 @@
-"""Everything that decides how a training run goes, in one frozen value."""
+"""Everything that decides how a training run goes, in one frozen value and one readable file."""
 
 from __future__ import annotations
 
 import dataclasses
+import json
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Literal, get_args
 
 from ..degradation import DegradationRecipe
 from ..errors import OptionError
+from .losses import Networks
 
-__all__ = ["TrainingConfig"]
+__all__ = ["TrainingConfig", "read_config", "to_toml"]
 
-Precision = Literal["32-true", "bf16-mixed"]
+Precision = Literal["32-true", "bf16-mixed", "16-mixed"]
+Encoder = Literal["conv", "resnet50"]
+
+_FROM_ZERO = (
+    "seed",
+    "drop_at",
+    "old_size",
+    "workers",
+)  # Other whole numbers count something, so they are at least 1.
 
 
 @dataclass(frozen=True)
@@ -19,55 +31,88 @@ class TrainingConfig:
     """One stage of training: a fixed size, one data set, one set of loss weights.
 
     Attributes:
-        size: side of the faces in pixels. A start model of half that size is grown.
-        narrow, multiplier, style_dim, mapping_depth: widths of a new model, see ``GpenConfig``.
+        faces: aligned faces: a folder that ``prepare`` has written, a folder of pictures, a zip file, or
+            WebDataset shards (a tar file, a folder of them, or a pattern such as ``shards/*.tar``).
+        run: folder of the run. A run that was stopped goes on from here.
+        start: checkpoint to go on from; one of half the size is grown. Empty starts a new model.
+        size: side of the faces in pixels.
+        narrow, multiplier, style_dim, mapping_depth, encoder: of a new model, see ``GpenConfig``.
         steps: optimiser steps in all.
-        batch: faces a step and process.
+        batch: faces that a process takes at once; its discriminator compares up to four of them.
+        accumulate: batches that a process adds up to one step.
+        processes, nodes: that train together: processes a node, and nodes. ``torchrun`` overrules both.
+        workers: processes that load and degrade, for each that trains.
         learning_rate: Adam's, for both networks.
+        drop_at, drop_to: from which completed step on which learning rate holds; 0 is never.
+        old_size, old_rate: of a grown model: the size it was grown from, and the share of the learning rate
+            that its old layers get; 0 makes no difference between layers.
         ema_decay: share of the old average kept at each step; the average is what ships.
         pixel: weight of L1 between restored and true face, both in [-1, 1].
         sharpness: weight of L1 between the root mean square gradients of 16 px windows.
+        perceptual: weight of L1 between VGG-19's relu2_2.
         identity: weight of 1 - cosine between MobileFaceNet embeddings.
+        lpips: weight of LPIPS on AlexNet.
         adversarial: weight of the non-saturating logistic loss; 0 trains no discriminator.
         r1: weight γ of the gradient penalty γ/2·|∇D|² (Mescheder et al. 2018), every ``r1_every`` steps.
         discriminator_size: side of what the discriminator sees; smaller than ``size`` means random windows.
+        networks: weights that the terms need.
         recipe: how the faces are degraded, in pixels of the stored faces.
         seed: of weights, order and degradation.
-        precision: ``32-true`` or ``bf16-mixed``, as Lightning Fabric calls them.
+        precision: ``32-true``, ``bf16-mixed`` or ``16-mixed``, as Lightning Fabric calls them.
         compile: run the networks through ``torch.compile``.
-        sample_every, save_every: steps between sample sheets and between resumable states.
+        sample_every, save_every: steps between evaluations with sample sheets, and between resumable states.
+        tensorboard: log for TensorBoard, too.
     """
 
+    faces: str = ""
+    run: str = ""
+    start: str = ""
     size: int = 256
     narrow: float = 0.25
     multiplier: float = 1.0
     style_dim: int = 256
     mapping_depth: int = 4
+    encoder: Encoder = "conv"
     steps: int = 10_000
     batch: int = 8
+    accumulate: int = 1
+    processes: int = 1
+    nodes: int = 1
+    workers: int = 1
     learning_rate: float = 2e-3
+    drop_at: int = 0
+    drop_to: float = 2e-5
+    old_size: int = 0
+    old_rate: float = 0.1
     ema_decay: float = 0.999
     pixel: float = 1.0
     sharpness: float = 0.0
+    perceptual: float = 0.0
     identity: float = 0.0
+    lpips: float = 0.0
     adversarial: float = 0.0
     r1: float = 10.0
     r1_every: int = 16
     discriminator_size: int = 128
-    recipe: DegradationRecipe = field(default_factory=DegradationRecipe)
     seed: int = 0
     precision: Precision = "32-true"
     compile: bool = False
     sample_every: int = 500
     save_every: int = 500
+    tensorboard: bool = False
+    networks: Networks = field(default_factory=Networks)
+    recipe: DegradationRecipe = field(default_factory=DegradationRecipe)
 
     def __post_init__(self) -> None:
         for option in dataclasses.fields(self):
             _check(option.name, getattr(self, option.name), option.default)
-        if self.precision not in get_args(Precision):
-            raise OptionError(
-                f"precision is {self.precision!r}; expected one of {', '.join(get_args(Precision))}."
-            )
+        for network in dataclasses.fields(self.networks):
+            _check(f"networks.{network.name}", getattr(self.networks, network.name), network.default)
+        for name, kind in (("precision", Precision), ("encoder", Encoder)):
+            if getattr(self, name) not in get_args(kind):
+                raise OptionError(
+                    f"{name} is {getattr(self, name)!r}; expected one of {', '.join(get_args(kind))}."
+                )
         if self.adversarial and self.discriminator_size > self.size:
             raise OptionError(
                 f"discriminator_size {self.discriminator_size} is larger than the faces' size {self.size}; "
@@ -75,41 +120,107 @@ class TrainingConfig:
             )
 
     @classmethod
-    def from_dict(cls, values: dict[str, Any]) -> TrainingConfig:
-        """Build a config from plain values, such as those of a TOML or JSON file; ``recipe`` is a table.
+    def from_dict(cls, values: Mapping[str, Any]) -> TrainingConfig:
+        """Build a config from plain values, such as those of a TOML file; recipe and networks are tables.
 
         Raises:
             OptionError: names the values that are unknown, of the wrong kind, or out of range.
         """
         values = dict(values)
         _check_names("training options", values, cls)
-        if "recipe" in values:
-            recipe = values["recipe"]
-            if not isinstance(recipe, dict):
-                raise OptionError(f"recipe is {recipe!r}; expected a table of ranges.")
-            _check_names("options of the recipe", recipe, DegradationRecipe)
-            ranges: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in recipe.items()}
-            values["recipe"] = DegradationRecipe(**ranges)
+        for name, kind in (("recipe", DegradationRecipe), ("networks", Networks)):
+            if name not in values:
+                continue
+            table = values[name]
+            if not isinstance(table, dict):
+                raise OptionError(f"{name} is {table!r}; expected a table.")
+            _check_names(f"options of {name}", table, kind)
+            ranges: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in table.items()}
+            values[name] = kind(**ranges)
         return cls(**values)
 
+    def rate(self, step: int) -> float:
+        """The learning rate of the step that follows ``step`` completed ones."""
+        return self.drop_to if 0 < self.drop_at <= step else self.learning_rate
 
-def _check_names(what: str, values: dict[str, Any], cls: type) -> None:
+
+def read_config(path: str | Path, overrides: Sequence[str] = ()) -> TrainingConfig:
+    """The config of a TOML file.
+
+    Args:
+        overrides: ``name=value`` or ``table.name=value``, which go before what the file says. A value is
+            TOML; what is none is taken as text, so that paths need no quotes.
+
+    Raises:
+        OptionError: the file can't be read, or an option makes no sense.
+    """
+    try:
+        values = _loads(Path(path).read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:  # a TOMLDecodeError is a ValueError, and so is another encoding
+        raise OptionError(f"{path} cannot be read as TOML: {error}.") from error
+    for override in overrides:
+        name, found, value = override.partition("=")
+        if not found:
+            raise OptionError(f"Found {override!r}; expected name=value, such as steps=1000.")
+        *tables, last = name.strip().split(".")
+        inner = values
+        for table in tables:
+            inner = inner.setdefault(table, {})
+            if not isinstance(inner, dict):
+                raise OptionError(f"{override}: {table} is no table.")
+        inner[last] = _value(value.strip())
+    return TrainingConfig.from_dict(values)
+
+
+def to_toml(config: TrainingConfig) -> str:
+    """The config as a TOML file that ``read_config`` reads back."""
+    plain, tables = [], []
+    for name, value in dataclasses.asdict(config).items():
+        if isinstance(value, dict):
+            tables += ["", f"[{name}]", *(f"{key} = {_quoted(x)}" for key, x in value.items())]
+        else:
+            plain.append(f"{name} = {_quoted(value)}")
+    return "\n".join([*plain, *tables]) + "\n"
+
+
+def _quoted(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False)  # TOML's own way, but for escapes beyond 16 bits
+
+
+def _loads(text: str) -> dict[str, Any]:
+    try:
+        import tomllib
+    except ModuleNotFoundError:  # Python 3.10
+        import tomli as tomllib  # pyright: ignore[reportMissingImports]  # there on 3.10 alone
+    return tomllib.loads(text)
+
+
+def _value(text: str) -> Any:
+    try:
+        return _loads(f"value = {text}")["value"]
+    except ValueError:
+        return text
+
+
+def _check_names(what: str, values: Mapping[str, Any], cls: type) -> None:
     names = {f.name for f in dataclasses.fields(cls)}
     if unknown := sorted(set(values) - names):
         raise OptionError(f"Unknown {what}: {', '.join(unknown)}. Known: {', '.join(sorted(names))}.")
 
 
 def _check(name: str, value: Any, default: Any) -> None:
-    """Whole numbers count something, so they are at least 1; the others are weights, rates and widths."""
+    """Other numbers than whole ones are weights, rates and widths."""
     is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
     if isinstance(default, bool):
         valid, expected = isinstance(value, bool), "true or false"
     elif isinstance(default, int):
-        lowest = 0 if name == "seed" else 1
+        lowest = 0 if name in _FROM_ZERO else 1
         valid = is_number and isinstance(value, int) and value >= lowest
         expected = f"a whole number from {lowest}"
     elif isinstance(default, float):
         valid, expected = is_number and value >= 0, "a number from 0"
+    elif isinstance(default, str):
+        valid, expected = isinstance(value, str), "text"
     else:
         return
     if not valid:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -15,7 +17,7 @@ from ..degradation import DegradationRecipe, degrade
 from ..errors import ImageError
 from ..images import from_uint8, resize, to_network
 
-__all__ = ["FaceStore", "TrainingPairs"]
+__all__ = ["FaceSource", "FaceStore", "TrainingPairs"]
 
 PIXELS, SOURCES = "faces.npy", "faces.json"
 
@@ -30,6 +32,19 @@ _LIGHT = DegradationRecipe(
     jpeg_probability=0,
     colour_probability=0.3,
 )
+
+
+class FaceSource(Protocol):
+    """Aligned faces by number, and the photo that each is from."""
+
+    @property
+    def sources(self) -> Sequence[str] | np.ndarray: ...
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, index: int, /) -> Tensor:
+        """One face, [S, S, 3] in [0, 1]; ImageError if it can't be read."""
+        ...
 
 
 class FaceStore:
@@ -106,20 +121,63 @@ class TrainingPairs(Dataset):
 
     What number n is depends on n and the seed alone. A run is resumed by starting at another number;
     processes share a run by taking different numbers.
+
+    Args:
+        indices: of the faces to train on.
+        skipped: file that lists faces which cannot be read, a line each. The next face of the epoch's order
+            is taken in their place.
     """
 
     def __init__(
-        self, store: FaceStore, size: int, recipe: DegradationRecipe, *, seed: int, indices: list[int]
+        self,
+        faces: FaceSource,
+        size: int,
+        recipe: DegradationRecipe,
+        *,
+        seed: int,
+        indices: Sequence[int],
+        skipped: Path | None = None,
     ) -> None:
-        self.store, self.size, self.recipe, self.seed, self.indices = store, size, recipe, seed, indices
+        self.faces, self.size, self.recipe, self.seed = faces, size, recipe, seed
+        self.indices, self.skipped = np.array(indices), skipped
+        self._order: tuple[int, np.ndarray] | None = None
 
     def __getitem__(self, number: int) -> tuple[Tensor, Tensor]:
-        """Two [3, size, size] in [-1, 1]: degraded, true."""
-        epoch, place = divmod(number, len(self.indices))
-        order = torch.Generator().manual_seed(self.seed * 1_000_003 + epoch)
-        index = self.indices[int(torch.randperm(len(self.indices), generator=order)[place])]
+        """Two [3, size, size] in [-1, 1]: degraded, true.
+
+        Raises:
+            ImageError: no face at all can be read.
+        """
         chance = torch.Generator().manual_seed(self.seed * 1_000_003 + 7919 * (number + 1))
-        truth = vary(self.store[index].unsqueeze(0), chance)
+        truth = vary(self._face(number).unsqueeze(0), chance)
         degraded, _ = degrade(truth, self.recipe, chance)
         pair = to_network(resize(torch.cat((degraded, truth)), self.size, self.size, mode="bilinear"))
         return pair[0], pair[1]
+
+    def _face(self, number: int) -> Tensor:
+        for index in self._order_of(number):
+            try:
+                return self.faces[int(index)]
+            except ImageError as error:
+                self._list(str(error))
+        raise ImageError(
+            f"None of the {len(self.indices)} faces to train on can be read. See {self.skipped}."
+        )
+
+    def _order_of(self, number: int) -> np.ndarray:
+        """The faces for a sample number: its own first, then those to take where it can't be read."""
+        epoch, place = divmod(number, len(self.indices))
+        if self._order is None or self._order[0] != epoch:
+            chance = torch.Generator().manual_seed(self.seed * 1_000_003 + epoch)
+            order = torch.randperm(len(self.indices), generator=chance).numpy()
+            # Twice, so that the order from any place on is a slice.
+            self._order = epoch, np.tile(self.indices[order], 2)
+        return self._order[1][place : place + len(self.indices)]
+
+    def _list(self, line: str) -> None:
+        """Add a line that is not there yet: every worker meets a damaged file again and again."""
+        if self.skipped is None:
+            return
+        if not self.skipped.exists() or line not in self.skipped.read_text(encoding="utf-8").splitlines():
+            with self.skipped.open("a", encoding="utf-8") as file:
+                file.write(f"{line}\n")

@@ -12,10 +12,9 @@ from ..faces import align_face, detect_faces
 from ..images import to_uint8
 from ..picture import read_picture
 from .dataset import FaceStore
+from .pictures import SUFFIXES
 
 __all__ = ["prepare_faces"]
-
-SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff", ".bmp")
 
 
 def prepare_faces(

@@ -2,27 +2,28 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import torch
-from PIL import Image
 from torch import Tensor
 
 from ..degradation import EVALUATION_RECIPE, degrade
 from ..errors import ImageError
 from ..evaluation.metrics import gradient_energy, psnr
-from ..images import from_network, resize, to_network, to_uint8
+from ..images import from_network, resize, to_network
 from ..model import Gpen
-from .config import TrainingConfig
-from .dataset import FaceStore
+from ..picture import write_picture
+from .dataset import FaceSource
+from .losses import Objective
 
 __all__ = ["Samples"]
 
-SHOWN = 6
+KEPT, SHOWN = 32, 6
 
 
 class Samples:
-    """Every 64th face, at most 32, degraded once by the evaluation recipe.
+    """Every 64th face that can be read, at most 32, each degraded once and for all by the evaluation recipe.
 
     Attributes:
         others: the faces left to train on: those of all photos that none of the kept ones is from.
@@ -31,38 +32,54 @@ class Samples:
         ImageError: there are none.
     """
 
-    def __init__(self, store: FaceStore, config: TrainingConfig) -> None:
-        kept = [i for i in range(len(store)) if i % 64 == 0][:32]
-        sources = {store.sources[i] for i in kept}
-        self.others = [i for i in range(len(store)) if store.sources[i] not in sources]
+    def __init__(self, faces: FaceSource, size: int) -> None:
+        self.faces, self.size = faces, size
+        self.kept = list(range(0, len(faces), 64))[:KEPT]
+        sources = {faces.sources[i] for i in self.kept}
+        self.others = [i for i in range(len(faces)) if faces.sources[i] not in sources]
         if not self.others:
             raise ImageError(
-                f"Found {len(store)} faces, all of photos that are kept out of training to be looked at; "
+                f"Found {len(faces)} faces, all of photos that are kept out of training to be looked at; "
                 "expected faces of more photos."
             )
-        truth = torch.stack([store[i] for i in kept])
-        degraded, _ = degrade(truth, EVALUATION_RECIPE, torch.Generator().manual_seed(0))
-        self.truth, self.degraded = (
-            to_network(resize(x, config.size, config.size, mode="bilinear")) for x in (truth, degraded)
-        )
+
+    def pairs(self) -> Iterator[tuple[Tensor, Tensor]]:
+        """Degraded and true, [1, 3, size, size] in [-1, 1]: one at a time, 32 of them may fill a gigabyte."""
+        chance = torch.Generator().manual_seed(0)
+        for index in self.kept:
+            try:
+                truth = self.faces[index].unsqueeze(0)
+            except ImageError:
+                continue
+            degraded, _ = degrade(truth, EVALUATION_RECIPE, chance)
+            pair = to_network(resize(torch.cat((degraded, truth)), self.size, self.size, mode="bilinear"))
+            yield pair[:1], pair[1:]
 
     @torch.no_grad()
-    def write(self, model: Gpen, path: Path) -> dict[str, float]:
+    def write(self, model: Gpen, objective: Objective, path: Path) -> dict[str, float]:
         """Restore the kept faces, write degraded, restored and true ones as a PNG; the mean figures."""
-        device = next(model.parameters()).device
-        batches = (x.to(device).contiguous(memory_format=torch.channels_last) for x in self.degraded.split(8))
-        restored = torch.cat([model(x).cpu() for x in batches])
-        rows = [from_network(x[:SHOWN]) for x in (self.degraded, restored, self.truth)]
-        sheet = torch.cat([torch.cat(list(row), dim=1) for row in rows])
-        Image.fromarray(to_uint8(sheet)).save(path)
-        truth, degraded, restored = (_unit(x) for x in (self.truth, self.degraded, restored))
-        return {
-            "psnr": psnr(restored, truth).mean().item(),
-            "psnr_degraded": psnr(degraded, truth).mean().item(),
-            "gradient": (gradient_energy(restored) / gradient_energy(truth)).mean().item(),
-            "gradient_degraded": (gradient_energy(degraded) / gradient_energy(truth)).mean().item(),
-        }
+        device, sheet, columns = next(model.parameters()).device, [], {}
+        for degraded, truth in self.pairs():
+            restored = model(degraded.to(device).contiguous(memory_format=torch.channels_last))
+            terms = objective(restored, truth.to(device))
+            figures = {"objective": torch.stack(list(terms.values())).sum().cpu()}
+            trio = [from_network(x.cpu()) for x in (degraded, restored, truth)]
+            for name, figure in (figures | _figures(*trio)).items():
+                columns.setdefault(name, []).append(figure)
+            if len(sheet) < SHOWN:
+                sheet.append(torch.cat(trio, dim=1))
+        if not columns:
+            raise ImageError("None of the faces that are kept out of training can be read.")
+        write_picture(path, torch.cat(sheet, dim=2)[0], overwrite=True)
+        return {name: torch.stack(values).mean().item() for name, values in columns.items()}
 
 
-def _unit(x: Tensor) -> Tensor:
-    return ((x + 1) / 2).clamp(0, 1)
+def _figures(degraded: Tensor, restored: Tensor, truth: Tensor) -> dict[str, Tensor]:
+    degraded, restored, truth = (x.permute(0, 3, 1, 2) for x in (degraded, restored, truth))
+    energy = gradient_energy(truth)
+    return {
+        "psnr": psnr(restored, truth).squeeze(),
+        "psnr_degraded": psnr(degraded, truth).squeeze(),
+        "gradient": (gradient_energy(restored) / energy).squeeze(),
+        "gradient_degraded": (gradient_energy(degraded) / energy).squeeze(),
+    }

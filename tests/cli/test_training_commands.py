@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import json
 import subprocess
 import sys
 from pathlib import Path
@@ -12,10 +11,10 @@ import pytest
 from PIL import Image, ImageOps
 
 from gpen_nodes import to_uint8
-from gpen_nodes.checkpoints import Checkpoint, read_checkpoint, write_checkpoint
+from gpen_nodes.checkpoints import read_checkpoint
 from gpen_nodes.cli import main
-from gpen_nodes.model import Gpen, GpenConfig
-from gpen_nodes.training import FaceStore
+from gpen_nodes.model import GpenConfig
+from gpen_nodes.training import FaceStore, read_config
 
 ROOT = Path(__file__).resolve().parents[2]
 STAGE = """
@@ -71,31 +70,18 @@ def test_prepare_finds_the_faces_and_says_which_photos_have_none(photos, tmp_pat
 
 
 def test_the_whole_way(faces, stage, tmp_path, capsys):
-    """Train, go on, grow, train at the larger size, evaluate."""
-    run, grown = tmp_path / "run", tmp_path / "grown.safetensors"
-    assert call("train", stage, faces, run) == 0
+    """Train, and go on at the larger size from what was trained."""
+    run = tmp_path / "run"
+    words = ["train", "--config", stage, f"faces={faces}"]
+    assert call(*words, f"run={run}") == 0
     assert capsys.readouterr().out == f"{run}/model.safetensors\n"
     model = read_checkpoint(run / "model.safetensors")
     assert model.config == GpenConfig(64, 64, 0.125, 1, style_dim=32, mapping_depth=2)
-    assert json.loads((run / "config.json").read_text())["recipe"]["scale"] == [2, 4]
+    assert read_config(run / "config.toml").recipe.scale == (2, 4)
 
-    assert call("grow", run / "model.safetensors", grown) == 0
-    assert str(grown) in capsys.readouterr().out
-    assert read_checkpoint(grown).config.size == 128
-
-    stage.write_text(STAGE.replace("size = 64", "size = 128").replace("steps = 2", "steps = 1"))
-    assert call("train", stage, faces, tmp_path / "run128", "--start", run / "model.safetensors") == 0
+    larger = [f"run={tmp_path / 'run128'}", f"start={run / 'model.safetensors'}", "size=128", "steps=1"]
+    assert call(*words, *larger) == 0
     assert read_checkpoint(tmp_path / "run128" / "model.safetensors").config.size == 128
-
-    capsys.readouterr()
-    sheet = tmp_path / "sheet.png"
-    words = ["evaluate", faces, "--model_path", grown, "--limit", 2, "--sheet", sheet]
-    assert call(*words) == 0
-    lines = capsys.readouterr().out.splitlines()
-    assert lines[0] == "| 2 faces | degraded | restored |"
-    assert [line.split("|")[1].strip() for line in lines[2:]] == ["PSNR (dB)", "gradient energy"]
-    with Image.open(sheet) as picture:
-        assert picture.size == (2 * 128, 3 * 128)
 
 
 def test_only_train_needs_lightning_fabric(photos, stage, tiny_checkpoint, tmp_path):
@@ -109,63 +95,62 @@ def test_only_train_needs_lightning_fabric(photos, stage, tiny_checkpoint, tmp_p
 
     made = run("prepare", photos, tmp_path / "faces", "--size", 64)
     assert made.returncode == 0, made.stderr
-    figures = run("evaluate", tmp_path / "faces", "--model_path", tiny_checkpoint, "--limit", 1)
+    figures = run("evaluate", "--data", tmp_path / "faces", "--model", tiny_checkpoint, "--limit", 1)
     assert figures.returncode == 0, figures.stderr
-    refused = run("train", stage, tmp_path / "faces", tmp_path / "run")
+    refused = run("train", "--config", stage, f"faces={tmp_path / 'faces'}", f"run={tmp_path / 'run'}")
     assert refused.returncode == 1
     assert "Training needs lightning_fabric: pip install 'gpen-nodes[train]'." in refused.stderr
 
 
 def test_identity_takes_mobilefacenet(faces, stage, tiny_checkpoint, shared_data, tmp_path, capsys):
     embedder = shared_data / "detectors" / "MobileFaceNet.onnx"
-    stage.write_text(f"identity = 0.1\n{STAGE}".replace("steps = 2", "steps = 1"))
-    assert call("train", stage, faces, tmp_path / "run") == 1
-    assert "needs MobileFaceNet's weights" in capsys.readouterr().err
-    assert call("train", stage, faces, tmp_path / "run", "--embedder", embedder) == 0
+    words = [
+        "train",
+        "--config",
+        stage,
+        f"faces={faces}",
+        f"run={tmp_path / 'run'}",
+        "identity=0.1",
+        "steps=1",
+    ]
+    assert call(*words) == 1
+    assert "The term identity needs weights, and networks.mobilefacenet" in capsys.readouterr().err
+    assert call(*words, f"networks.mobilefacenet={embedder}") == 0
     with (tmp_path / "run" / "losses.csv").open() as file:
         step = next(csv.DictReader(file))
     assert 0 < float(step["identity"]) < 0.2  # a cosine's distance, times 0.1
-    assert call("evaluate", faces, "--model_path", tiny_checkpoint, "--embedder", embedder) == 0
-    assert "| identity cosine |" in capsys.readouterr().out
-
-
-def test_grow_keeps_version_and_licence(tmp_path):
-    model = Gpen(GpenConfig(64, 64, 0.125, 1, style_dim=32, mapping_depth=2))
-    told = {"version": "GPEN-BFR-64", "steps": 7}
-    write_checkpoint(Checkpoint(model.state_dict(), model.config, told), tmp_path / "in.safetensors")
-    assert call("grow", tmp_path / "in.safetensors", tmp_path / "out.safetensors") == 0
-    grown = read_checkpoint(tmp_path / "out.safetensors")
-    assert grown.version == "GPEN-BFR-64, grown to 128 px"
-    assert "non-commercial" in grown.licence
-    assert "steps" not in grown.args
-    write_checkpoint(Checkpoint(model.state_dict(), model.config), tmp_path / "in.safetensors")
-    assert call("grow", tmp_path / "in.safetensors", tmp_path / "out.safetensors") == 0
-    assert read_checkpoint(tmp_path / "out.safetensors").version == "unknown"
 
 
 def test_train_refuses_what_it_cannot_read(faces, stage, tiny_checkpoint, tmp_path, capsys):
-    def refusal(*words: object) -> str:
-        assert call("train", *words) == 1
+    def refusal(config: Path, *words: str) -> str:
+        places = [f"faces={faces}", f"run={tmp_path / 'run'}"]
+        assert call("train", "--config", config, *places, *words) == 1
         assert not (tmp_path / "run").exists()
         said = capsys.readouterr().err.strip()
         assert said.startswith("gpen-nodes: ")
         return said
 
-    run = tmp_path / "run"
-    assert "nowhere.toml cannot be read as TOML: " in refusal(tmp_path / "nowhere.toml", faces, run)
-    assert "No aligned faces in" in refusal(stage, tmp_path / "empty", run)
-    assert "nowhere.pth" in refusal(stage, faces, run, "--start", tmp_path / "nowhere.pth")
-    stage.write_text("steps = [")
-    assert "stage.toml cannot be read as TOML: " in refusal(stage, faces, run)
-    stage.write_bytes("# Größe\nsteps = 2".encode("latin-1"))
-    assert "stage.toml cannot be read as TOML: " in refusal(stage, faces, run)
-    stage.write_text(STAGE + "scales = [2, 4]")
-    assert "Unknown options of the recipe: scales. Known: " in refusal(stage, faces, run)
-    stage.write_text("step = 3\n" + STAGE)
-    assert "Unknown training options: step. Known: " in refusal(stage, faces, run)
-    stage.write_text(STAGE.replace("size = 64", "size = 256"))
-    found = refusal(stage, faces, run, "--start", tiny_checkpoint)
+    assert "nowhere.toml cannot be read as TOML: " in refusal(tmp_path / "nowhere.toml")
+    assert "No aligned faces at" in refusal(stage, f"faces={tmp_path / 'empty'}")
+    assert "nowhere.pth" in refusal(stage, f"start={tmp_path / 'nowhere.pth'}")
+    assert "Unknown options of recipe: scales. Known: " in refusal(stage, "recipe.scales=[2, 4]")
+    assert "Unknown training options: step. Known: " in refusal(stage, "step=3")
+    found = refusal(stage, "size=256", f"start={tiny_checkpoint}")
     assert "The start model has 64 px in and 64 px out, and the run 256 px" in found
+    stage.write_text("steps = [")
+    assert "stage.toml cannot be read as TOML: " in refusal(stage)
+    stage.write_bytes("# Größe\nsteps = 2".encode("latin-1"))
+    assert "stage.toml cannot be read as TOML: " in refusal(stage)
+
+
+def test_a_dry_run_says_what_it_would_take(faces, stage, tmp_path, capsys):
+    run = tmp_path / "run"
+    assert call("train", "--config", stage, f"faces={faces}", f"run={run}", "--dry-run") == 0
+    said = capsys.readouterr().out
+    assert "million parameters" in said
+    assert "GB a process" in said
+    assert "faces/s" in said
+    assert not run.exists()
 
 
 @pytest.mark.parametrize(
@@ -174,14 +159,6 @@ def test_train_refuses_what_it_cannot_read(faces, stage, tiny_checkpoint, tmp_pa
         (["prepare", "{empty}", "{out}"], "{empty} holds no photo; looked for"),
         (["prepare", "{photos}", "{out}", "--min_face", "400"], "No face of 400 px or more in the 4 photos"),
         (["prepare", "{photos}", "{out}", "--template", "nose"], "nose"),
-        (["grow", "{empty}/none.pth", "{out}"], "none.pth"),
-        (
-            ["evaluate", "{empty}", "--model_path", "{tiny}"],
-            "No aligned faces in {empty}: expected faces.npy",
-        ),
-        (["evaluate", "{faces}", "--model_path", "{empty}/none.pth"], "No checkpoint at"),
-        (["evaluate", "{faces}", "--model_path", "{tiny}", "--limit", "0"], "a limit of 0; expected"),
-        (["evaluate", "{faces}", "--model_path", "{tiny}", "--embedder", "{empty}/none.onnx"], "none.onnx"),
     ],
 )
 def test_refusals(words, sentence, photos, faces, tiny_checkpoint, tmp_path, capsys):
@@ -194,11 +171,3 @@ def test_refusals(words, sentence, photos, faces, tiny_checkpoint, tmp_path, cap
     assert sentence.format(**places) in said.err
     assert said.err.splitlines()[-1].startswith("gpen-nodes: ")
     assert not (tmp_path / "out").exists()
-
-
-def test_grow_refuses_a_model_that_is_too_narrow(tmp_path, capsys):
-    model = Gpen(GpenConfig(64, 64, 1 / 32, 1, style_dim=32, mapping_depth=2))
-    write_checkpoint(Checkpoint(model.state_dict(), model.config), tmp_path / "in.pth")
-    assert call("grow", tmp_path / "in.pth", tmp_path / "out.pth") == 1
-    assert "too narrow to grow" in capsys.readouterr().err
-    assert not (tmp_path / "out.pth").exists()

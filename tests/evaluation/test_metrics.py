@@ -7,8 +7,10 @@ import math
 import pytest
 import torch
 import torch.nn.functional as F
+from hypothesis import given
+from hypothesis import strategies as st
 
-from gpen_nodes.evaluation.metrics import gradient_energy, psnr
+from gpen_nodes.evaluation.metrics import gradient_energy, psnr, ssim
 
 
 @pytest.fixture
@@ -28,15 +30,40 @@ def test_psnr_is_that_of_scikit_image(faces):
     changed = noisy(faces, 0.05)
     changed[1] = 0.5 * faces[1]
     expected = [
-        metrics.peak_signal_noise_ratio(truth.numpy(), other.numpy(), data_range=1)
+        metrics.peak_signal_noise_ratio(truth.double().numpy(), other.double().numpy(), data_range=1)
         for truth, other in zip(faces, changed, strict=True)
     ]
-    assert psnr(changed, faces).tolist() == pytest.approx(expected, abs=1e-4)
+    assert psnr(changed, faces).tolist() == pytest.approx(expected, abs=1e-6)
     assert abs(expected[0] - expected[1]) > 1  # so the two are not mixed up
 
 
-def test_psnr_of_equal_pictures_is_infinite(faces):
+@given(
+    seed=st.integers(0, 999), height=st.integers(11, 40), width=st.integers(11, 40), sigma=st.floats(0, 0.5)
+)
+def test_ssim_is_that_of_scikit_image(seed, height, width, sigma):
+    """In Wang's setting: Gaussian windows, and variances of the whole window rather than of a sample."""
+    metrics = pytest.importorskip("skimage.metrics")
+    chance = torch.Generator().manual_seed(seed)
+    truth = torch.rand(2, 3, height, width, generator=chance, dtype=torch.float64)
+    other = (truth + sigma * torch.randn(truth.shape, generator=chance)).clamp(0, 1)
+    expected = [
+        metrics.structural_similarity(
+            a.numpy(),
+            b.numpy(),
+            channel_axis=0,
+            data_range=1,
+            gaussian_weights=True,
+            sigma=1.5,
+            use_sample_covariance=False,
+        )
+        for a, b in zip(truth, other, strict=True)
+    ]
+    assert ssim(other, truth).tolist() == pytest.approx(expected, abs=1e-6)
+
+
+def test_figures_of_equal_pictures(faces):
     assert psnr(faces, faces).tolist() == [math.inf, math.inf]
+    assert ssim(faces, faces).tolist() == pytest.approx([1, 1], abs=1e-12)
 
 
 def test_gradient_energy_by_hand():

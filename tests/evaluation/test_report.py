@@ -1,114 +1,89 @@
-"""The table and the sheet, with restorers whose figures are known beforehand."""
+"""Tables and sheets of figures that are known beforehand."""
 
 from __future__ import annotations
 
+import csv
+import math
+
 import pytest
 import torch
-import torch.nn.functional as F
 from PIL import Image
-from torch import Tensor
 
-from gpen_nodes.errors import OptionError
-from gpen_nodes.evaluation.report import evaluate
-from gpen_nodes.restorer import Restorer
+from gpen_nodes.evaluation.compare import Comparison, Row
+from gpen_nodes.evaluation.measures import Measure, Measures
+from gpen_nodes.evaluation.report import Summary, contact_sheet, write_report
 
-
-class Identity:
-    """Gives back what it gets."""
-
-    size = 64
-
-    def restore(self, crops: Tensor, host) -> Tensor:
-        return crops
+NAN = math.nan
 
 
-class PixelEmbedder:
-    """Stands in for MobileFaceNet: a small picture, as a direction."""
+def nothing(picture, truth):
+    raise AssertionError("a report measures nothing")
 
-    def embed(self, crops: Tensor) -> Tensor:
-        assert crops.shape[1:] == (3, 64, 64)
-        return F.normalize(crops[..., ::8, ::8].flatten(1) - 0.5)
+
+MEASURES = Measures(
+    (Measure("up", "higher", nothing), Measure("down", "lower", nothing), Measure("share", "one", nothing)),
+    left_out=("LPIPS is left out: it is not here.",),
+)
 
 
 @pytest.fixture
-def faces(astronaut) -> list[Tensor]:
-    """Eleven parts of the portrait."""
-    return [astronaut[60 + 4 * k : 124 + 4 * k, 180:244] for k in range(11)]
+def found() -> Comparison:
+    figures = {"a": [(10, 1, 0.5), (20, 3, 0.5)], "b": [(14, 1, 1.6), (14, NAN, 1.6)]}
+    rows = [
+        Row("mild", system, f"face{k}", dict(zip(("up", "down", "share"), values, strict=True)))
+        for system, pictures in figures.items()
+        for k, values in enumerate(pictures)
+    ]
+    picture = torch.full((40, 40, 3), 0.5)
+    shown = {("mild", "a"): [picture] * 2, ("mild", "truth"): [picture * 0] * 2, ("mild", "b"): [picture] * 2}
+    return Comparison(rows, {("mild", "a"): 7.5}, shown, ["b, face9: it was damaged."])
 
 
-def cells(table: str) -> dict[str, list[float]]:
-    _, _, *rows = table.splitlines()
-    split = [[cell.strip() for cell in row.strip("|").split("|")] for row in rows]
-    return {name: [float(value) for value in values] for name, *values in split}
+def test_means_the_best_in_bold_and_what_is_missing(found):
+    summary = Summary(found, MEASURES)
+    assert summary.markdown().splitlines() == [
+        "| level | system | pictures | up ↑ | down ↓ | share → 1 | FID ↓ |",
+        "| --- | --- | --- | --- | --- | --- | --- |",
+        "| mild | a | 2 | **15.00** | 2.000 | **0.500** | **7.500** |",
+        "| mild | b | 2 | 14.00 | **1.000** | 1.600 | – |",
+    ]
+    assert summary.gaps == ["down of mild b: 1 of 2 pictures have none."]
 
 
-def test_a_restorer_that_does_nothing_has_equal_columns(faces):
-    table = evaluate(Identity(), faces, embedder=PixelEmbedder())
-    assert table.splitlines()[:2] == ["| 11 faces | degraded | restored |", "|---|---|---|"]
-    figures = cells(table)
-    assert list(figures) == ["PSNR (dB)", "gradient energy", "identity cosine"]
-    assert all(degraded == restored for degraded, restored in figures.values())
-    assert 15 < figures["PSNR (dB)"][0] < 35
-    assert 0 < figures["gradient energy"][0] < 1
-    assert 0.5 < figures["identity cosine"][0] < 1
+def test_measures_that_nothing_was_measured_by_have_no_column(found):
+    rows = [Row("", "a", row.picture, {"down": 1.0}) for row in found.rows]
+    text = Summary(Comparison(rows), MEASURES).markdown()
+    assert text.splitlines()[0] == "| system | pictures | down ↓ |"
+    assert text.splitlines()[2] == "| a | 4 | 1.000 |"
 
 
-def test_a_perfect_restorer(faces):
-    class Oracle(Identity):
-        def __init__(self) -> None:
-            self.truths = iter(faces)
-
-        def restore(self, crops: Tensor, host) -> Tensor:
-            return next(self.truths).unsqueeze(0)
-
-    figures = cells(evaluate(Oracle(), faces, embedder=PixelEmbedder()))
-    assert figures["PSNR (dB)"][1] == float("inf")
-    assert figures["gradient energy"][1] == figures["identity cosine"][1] == 1
-
-
-def test_without_embedder_there_is_no_identity_row(faces):
-    assert list(cells(evaluate(Identity(), faces))) == ["PSNR (dB)", "gradient energy"]
-
-
-def test_seeds_reproduce_and_the_global_random_state_is_left_alone(faces):
-    before = torch.get_rng_state()
-    tables = [evaluate(Identity(), faces, seed=seed) for seed in (0, 0, 1)]
-    assert tables[0] == tables[1] != tables[2]
-    assert torch.equal(torch.get_rng_state(), before)
-
-
-def test_limit_takes_the_first_faces(faces):
-    assert evaluate(Identity(), faces, limit=3) == evaluate(Identity(), faces[:3])
-    assert evaluate(Identity(), faces, limit=99) == evaluate(Identity(), faces)
-
-
-@pytest.mark.parametrize(("count", "limit"), [(11, 0), (11, -1), (0, None)])
-def test_nothing_to_compare_is_refused(faces, count, limit):
-    with pytest.raises(OptionError, match="expected at least one face"):
-        evaluate(Identity(), faces[:count], limit=limit)
-
-
-@pytest.mark.parametrize(("count", "columns"), [(2, 2), (11, 8)])
-def test_the_sheet_has_degraded_restored_and_true_faces_in_three_rows(faces, tmp_path, count, columns):
-    class Black(Identity):
-        def restore(self, crops: Tensor, host) -> Tensor:
-            return torch.zeros_like(crops)
-
-    path = tmp_path / "sheet.png"
+def test_files(found, tmp_path):
+    folder = tmp_path / "new" / "out"
     for _ in range(2):  # the second replaces the first
-        evaluate(Black(), faces[:count], sheet=path)
-    with Image.open(path) as sheet:
-        assert sheet.size == (columns * 64, 3 * 64)
-        rows = [sheet.crop((64, 64 * k, 128, 64 * k + 64)) for k in range(3)]
-    assert rows[1].getextrema() == ((0, 0),) * 3
-    truth = Image.fromarray((faces[1] * 255).round().to(torch.uint8).numpy())
-    assert rows[2].tobytes() == truth.tobytes()
-    assert rows[0].tobytes() != truth.tobytes()
+        write_report(found, MEASURES, Summary(found, MEASURES), folder, "Title.")
+    assert sorted(p.name for p in folder.iterdir()) == [
+        "figures.csv", "sheet-mild.png", "summary.csv", "table.md"]  # fmt: skip
+    with (folder / "figures.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert list(rows[3].values()) == ["mild", "b", "face1", "14", "", "1.6"]
+    with (folder / "summary.csv").open(newline="") as file:
+        means = list(csv.DictReader(file))
+    assert [float(row["up"]) for row in means] == [15, 14]
+    assert [row["FID"] for row in means] == ["7.5", ""]
+    table = (folder / "table.md").read_text(encoding="utf-8")
+    assert table.startswith("Title.\n\n| level |")
+    assert table.splitlines()[-3:] == [
+        "- LPIPS is left out: it is not here.",
+        "- down of mild b: 1 of 2 pictures have none.",
+        "- b, face9: it was damaged.",
+    ]
+    with Image.open(folder / "sheet-mild.png") as sheet:
+        assert sheet.size == (90 + 2 * 40, 3 * 40)
+        assert sheet.getpixel((100, 100)) == (0, 0, 0)  # the truth comes last
+        assert sheet.getpixel((100, 60)) == (128, 128, 128)
 
 
-def test_a_real_restorer_is_compared_at_its_own_size(faces, tiny_checkpoint, tmp_path):
-    larger = [F.interpolate(x.permute(2, 0, 1)[None], scale_factor=2)[0].permute(1, 2, 0) for x in faces[:2]]
-    table = evaluate(Restorer.from_file(str(tiny_checkpoint)), larger, sheet=tmp_path / "sheet.png")
-    assert table.startswith("| 2 faces |")
-    with Image.open(tmp_path / "sheet.png") as sheet:
-        assert sheet.size == (2 * 64, 3 * 64)
+def test_large_pictures_are_shown_small():
+    sheet = contact_sheet({"whole photos": [torch.zeros(900, 600, 3), torch.zeros(300, 600, 3)]})
+    assert sheet.height == 320
+    assert sheet.width == 90 + 2 * 320

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import pytest
 import torch
 
-from gpen_nodes import ArchitectureError, Gpen, GpenConfig, grow
+from gpen_nodes import ArchitectureError, Gpen, GpenConfig, OptionError, grow
 from gpen_nodes.model.layers import downsample, upsample
 from tests.golden import recipe
 from tests.model.test_network import decibels
@@ -37,6 +39,32 @@ def test_starts_as_the_same_function_twice_over(name):
         assert GpenConfig.from_state_dict(grown.state_dict()) == grown.config
         assert decibels(grown(x), upsample(model(downsample(x)))) >= 100
         model = grown
+
+
+@torch.no_grad()
+def test_grows_to_a_size_by_doubling():
+    model = model_with_biases(CONFIGS["conv, concatenated"])
+    grown = grow(model, to=256)
+    assert grown.config.size == 256
+    x = recipe.picture(256)
+    assert decibels(grown(x), upsample(upsample(model(downsample(downsample(x)))))) >= 100
+
+
+@pytest.mark.parametrize("to", [32, 64, 96, 192])
+def test_a_size_that_is_no_doubling_is_refused(to):
+    with pytest.raises(OptionError, match=f"64 px cannot grow to {to}"):
+        grow(Gpen(GpenConfig(64, 64, 0.125, 1)), to)
+
+
+@pytest.mark.parametrize("name", CONFIGS)
+@torch.no_grad()
+def test_a_super_resolving_model_keeps_its_input(name):
+    model = model_with_biases(dataclasses.replace(CONFIGS[name], size=128))
+    grown = grow(model)
+    assert (grown.config.input_size, grown.config.size) == (64, 256)
+    assert GpenConfig.from_state_dict(grown.state_dict()) == grown.config
+    x = recipe.picture(64, batch=2)
+    assert decibels(grown(x), upsample(model(x))) >= 100
 
 
 def test_the_new_layers_are_copies_that_can_learn():

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +10,7 @@ import pytest
 
 from gpen_nodes.degradation import DegradationRecipe
 from gpen_nodes.errors import OptionError
-from gpen_nodes.training import TrainingConfig
+from gpen_nodes.training import TrainingConfig, read_config, to_toml
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -32,18 +31,32 @@ RECIPE: dict[str, Any] = {
     "colour_probability": 0.0,
 }
 OPTIONS: dict[str, Any] = {
+    "faces": "ffhq.zip",
+    "run": "runs/a",
+    "start": "small.safetensors",
     "size": 128,
     "narrow": 0.5,
     "multiplier": 2,
     "style_dim": 128,
     "mapping_depth": 2,
+    "encoder": "resnet50",
     "steps": 2000,
     "batch": 16,
+    "accumulate": 2,
+    "processes": 8,
+    "nodes": 2,
+    "workers": 0,
     "learning_rate": 0.001,
+    "drop_at": 1500,
+    "drop_to": 0.0001,
+    "old_size": 64,
+    "old_rate": 0.5,
     "ema_decay": 0.99,
     "pixel": 2,
     "sharpness": 0.7,
+    "perceptual": 0.05,
     "identity": 0.5,
+    "lpips": 0.1,
     "adversarial": 0.1,
     "r1": 5,
     "r1_every": 8,
@@ -53,40 +66,65 @@ OPTIONS: dict[str, Any] = {
     "compile": True,
     "sample_every": 250,
     "save_every": 100,
+    "tensorboard": True,
 }
+NETWORKS = {"vgg19": "a.pth", "alexnet": "b.pth", "lpips": "c.pth", "mobilefacenet": 'd "quoted" é.onnx'}
 
 
-def toml(options: dict[str, Any], recipe: dict[str, Any]) -> str:
-    def value(x: Any) -> str:
-        return str(x).lower() if isinstance(x, bool) else repr(x)
-
-    lines = [f"{name} = {value(x)}" for name, x in options.items()]
-    return "\n".join([*lines, "[recipe]", *(f"{name} = {value(x)}" for name, x in recipe.items())])
+def write(path: Path, text: str) -> Path:
+    path.write_text(text, encoding="utf-8")
+    return path
 
 
-@pytest.mark.skipif(sys.version_info < (3, 11), reason="tomllib came with Python 3.11")
-def test_every_field_comes_back_from_toml():
-    import tomllib
-
-    config = TrainingConfig.from_dict(tomllib.loads(toml(OPTIONS, RECIPE)))
-    assert set(OPTIONS) | {"recipe"} == {f.name for f in dataclasses.fields(TrainingConfig)}
+def test_every_field_comes_back_from_a_file(tmp_path):
+    expected = TrainingConfig.from_dict(OPTIONS | {"recipe": RECIPE, "networks": NETWORKS})
+    config = read_config(write(tmp_path / "config.toml", to_toml(expected)))
+    assert config == expected
+    assert set(OPTIONS) | {"recipe", "networks"} == {f.name for f in dataclasses.fields(TrainingConfig)}
     assert set(RECIPE) == {f.name for f in dataclasses.fields(DegradationRecipe)}
-    expected = {name: tuple(x) if isinstance(x, list) else x for name, x in RECIPE.items()}
-    assert dataclasses.asdict(config) == OPTIONS | {"recipe": expected}
+    ranges = {name: tuple(x) if isinstance(x, list) else x for name, x in RECIPE.items()}
+    assert dataclasses.asdict(config) == OPTIONS | {"recipe": ranges, "networks": NETWORKS}
     defaults = dataclasses.asdict(TrainingConfig())
     assert all(defaults[name] != value for name, value in OPTIONS.items())
 
 
-def test_what_config_json_holds_is_the_config():
-    config = TrainingConfig(size=128, recipe=DegradationRecipe(scale=(3, 5)))
-    assert TrainingConfig.from_dict(dataclasses.asdict(config)) == config
+def test_what_is_said_on_the_command_line_goes_first(tmp_path):
+    path = write(tmp_path / "config.toml", "size = 64\nsteps = 7\n[recipe]\nscale = [2, 4]\n")
+    words = ["steps=9", "recipe.scale=[1, 8]", "networks.vgg19=a b/vgg.pth", "faces=ffhq.zip", "compile=true"]
+    config = read_config(path, words)
+    assert (config.size, config.steps, config.compile, config.faces) == (64, 9, True, "ffhq.zip")
+    assert config.recipe.scale == (1, 8)
+    assert config.networks.vgg19 == "a b/vgg.pth"
+    assert read_config(path).steps == 7
+
+
+@pytest.mark.parametrize(
+    ("word", "sentence"),
+    [
+        ("steps", "Found 'steps'; expected name=value"),
+        ("steps=many", "steps is 'many'; expected a whole number"),
+        ("step=3", "Unknown training options: step. Known: "),
+        ("size.x=3", "size.x=3: size is no table"),
+        ("networks.vgg=3", "Unknown options of networks: vgg. Known: alexnet, "),
+    ],
+)
+def test_a_word_that_makes_no_sense_is_refused(tmp_path, word, sentence):
+    path = write(tmp_path / "config.toml", "size = 64\n")
+    with pytest.raises(OptionError, match=sentence):
+        read_config(path, [word])
+
+
+def test_the_rate_drops_once():
+    config = TrainingConfig(learning_rate=2e-4, drop_at=800_000, drop_to=2e-5)
+    assert [config.rate(step) for step in (0, 799_999, 800_000, 999_999)] == [2e-4, 2e-4, 2e-5, 2e-5]
+    assert TrainingConfig(learning_rate=1e-3).rate(10**9) == 1e-3
 
 
 @pytest.mark.parametrize(
     ("options", "sentence"),
     [
-        ({"stepz": 3}, "Unknown training options: stepz. Known: adversarial, batch,"),
-        ({"recipe": {"blurr": [0, 1]}}, "Unknown options of the recipe: blurr. Known: blur_probability,"),
+        ({"stepz": 3}, "Unknown training options: stepz. Known: accumulate, adversarial, batch,"),
+        ({"recipe": {"blurr": [0, 1]}}, "Unknown options of recipe: blurr. Known: blur_probability,"),
         ({"recipe": [1, 2]}, "recipe is .* expected a table"),
         ({"recipe": {"scale": [4, 2]}}, r"scale is \(4, 2\); expected \(lowest, highest\)"),
         ({"recipe": {"jpeg_quality": [0, 90]}}, "jpeg_quality is"),
@@ -99,7 +137,10 @@ def test_what_config_json_holds_is_the_config():
         ({"learning_rate": "fast"}, "learning_rate is 'fast'; expected a number"),
         ({"batch": True}, "batch is True; expected a whole number"),
         ({"compile": 1}, "compile is 1; expected true or false"),
-        ({"precision": "16-mixed"}, "precision is '16-mixed'; expected one of 32-true, bf16-mixed"),
+        ({"precision": "fp16"}, "precision is 'fp16'; expected one of 32-true, bf16-mixed, 16-mixed"),
+        ({"encoder": "vit"}, "encoder is 'vit'; expected one of conv, resnet50"),
+        ({"faces": 3}, "faces is 3; expected text"),
+        ({"networks": {"vgg19": 3}}, "networks.vgg19 is 3; expected text"),
         ({"size": 64, "adversarial": 1}, "discriminator_size 128 is larger than the faces' size 64"),
     ],
 )
@@ -112,10 +153,18 @@ def test_the_discriminators_size_matters_only_with_a_discriminator():
     assert TrainingConfig(size=64).discriminator_size == 128
 
 
-@pytest.mark.skipif(sys.version_info < (3, 11), reason="tomllib came with Python 3.11")
-@pytest.mark.parametrize("recipe", sorted((ROOT / "weights" / "recipe").glob("*.toml")), ids=lambda p: p.name)
-def test_the_recipes_of_the_shipped_model_are_valid(recipe):
-    import tomllib
+@pytest.mark.parametrize(
+    "path",
+    sorted([*(ROOT / "weights" / "recipe").glob("*.toml"), *(ROOT / "configs").glob("*.toml")]),
+    ids=lambda p: p.name,
+)
+def test_the_configs_that_ship_are_valid(path):
+    assert str(read_config(path).size) in path.name
 
-    config = TrainingConfig.from_dict(tomllib.loads(recipe.read_text()))
-    assert str(config.size) in recipe.name
+
+def test_the_large_models_are_trained_as_documented():
+    config = read_config(ROOT / "configs" / "gpen-bfr-1024.toml")
+    terms = ("pixel", "perceptual", "identity", "adversarial", "lpips")
+    assert [getattr(config, term) for term in terms] == [1.0, 0.05, 0.1, 0.005, 0.1]
+    assert (config.steps, config.rate(0), config.rate(800_000)) == (1_000_000, 2e-4, 2e-5)
+    assert (config.narrow, config.multiplier, config.style_dim, config.mapping_depth) == (1, 2, 512, 8)

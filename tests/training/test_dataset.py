@@ -29,7 +29,7 @@ def likeness(one: Tensor, other: Tensor) -> float:
 def which(pairs: TrainingPairs, number: int) -> tuple[int, bool]:
     """The index in the store of a sample's face, and whether it is mirrored."""
     truth = pairs[number][1]
-    faces = [pairs.store[index].permute(2, 0, 1) for index in range(len(pairs.store))]
+    faces = [pairs.faces[index].permute(2, 0, 1) for index in range(len(pairs.faces))]
     candidates = {
         (index, mirrored): likeness(truth, face.flip(2) if mirrored else face)
         for index, face in enumerate(faces)

@@ -4,74 +4,29 @@ from __future__ import annotations
 
 import csv
 import dataclasses
-import json
 import os
 import shutil
 import signal
+import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-import torch.nn.functional as F
 from PIL import Image
-from torch import Tensor, nn
 
 from gpen_nodes.checkpoints import read_checkpoint
-from gpen_nodes.errors import ImageError, OptionError
-from gpen_nodes.model import Gpen, GpenConfig
-from gpen_nodes.training import FaceStore, TrainingConfig, train
-from gpen_nodes.training import stage as stage_module
-
-CONFIG = TrainingConfig(
-    size=64,
-    narrow=0.0625,
-    style_dim=32,
-    mapping_depth=2,
-    steps=4,
-    batch=2,
-    ema_decay=0.5,
-    sharpness=0.5,
-    identity=0.1,
-    adversarial=0.1,
-    r1_every=2,
-    discriminator_size=32,
-    sample_every=2,
-    save_every=2,
+from gpen_nodes.errors import (
+    CheckpointError,
+    ImageError,
+    MissingWeightsError,
+    OptionError,
 )
-PLAIN = dataclasses.replace(CONFIG, sharpness=0, identity=0, adversarial=0)
-
-
-class ColourEmbedder(nn.Module):
-    """Stands in for MobileFaceNet."""
-
-    def embed(self, crops: Tensor) -> Tensor:
-        return F.normalize(crops.mean(dim=(2, 3)))
-
-
-def run(config: TrainingConfig, faces: Path, folder: Path, **more) -> Gpen:
-    embedder = ColourEmbedder() if config.identity else None
-    return train(config, faces, folder, embedder=embedder, workers=0, **more)
-
-
-def state_of(folder: Path) -> dict:
-    return torch.load(folder / "state.pt", weights_only=True)
-
-
-def assert_equal(a, b, name="") -> None:
-    """Nested containers of tensors and plain values are the same, to the last bit."""
-    assert type(a) is type(b), name
-    if isinstance(a, dict):
-        assert a.keys() == b.keys(), name
-        for key in a:
-            assert_equal(a[key], b[key], f"{name}.{key}")
-    elif isinstance(a, list | tuple):
-        for k, (x, y) in enumerate(zip(a, b, strict=True)):
-            assert_equal(x, y, f"{name}.{k}")
-    elif isinstance(a, Tensor):
-        assert torch.equal(a, b), name
-    else:
-        assert a == b, name
+from gpen_nodes.model import GpenConfig
+from gpen_nodes.training import FaceStore, loop, read_config, train
+from gpen_nodes.training import stage as stage_module
+from gpen_nodes.training.losses import Objective, adversarial
+from tests.training.small import CONFIG, PLAIN, assert_equal, run, state_of
 
 
 @pytest.fixture(scope="session")
@@ -84,12 +39,13 @@ def whole(faces, tmp_path_factory) -> Path:
 
 def test_the_files_of_a_run(whole):
     assert {path.name for path in whole.iterdir()} == {
-        *("config.json", "losses.csv", "state.pt", "model.safetensors"),
+        *("config.toml", "losses.csv", "state.pt", "best.safetensors", "model.safetensors"),
         *("samples-000002.png", "samples-000004.png"),
     }
-    assert TrainingConfig.from_dict(json.loads((whole / "config.json").read_text())) == CONFIG
+    saved = read_config(whole / "config.toml")
+    assert dataclasses.replace(saved, faces="", run="") == CONFIG
     networks = {"model", "ema", "optimizer", "judge", "judge_optimizer"}
-    assert set(state_of(whole)) == networks | {"step"}
+    assert set(state_of(whole)) == networks | {"step", "best"}
     with Image.open(whole / "samples-000004.png") as sheet:
         assert sheet.size == (64, 3 * 64)  # One of nine faces is kept out of training.
 
@@ -114,6 +70,7 @@ def test_the_model_that_is_written(whole):
     assert checkpoint.args["steps"] == 4
     assert checkpoint.args["recipe"]["scale"] == [2, 16]
     assert not checkpoint.args.keys() & dataclasses.asdict(checkpoint.config).keys()
+    assert str(whole) not in str(checkpoint.args)
     assert (checkpoint.version, checkpoint.licence) == ("unknown", "unknown")
 
 
@@ -135,10 +92,10 @@ def test_windows_move_from_step_to_step(faces, tmp_path, monkeypatch):
         drawn.append(tuple(chance.get_state().tolist()))
         return real(size, chance, *batches)
 
-    real = stage_module.random_windows
-    monkeypatch.setattr(stage_module, "random_windows", windows)
+    real = adversarial.random_windows
+    monkeypatch.setattr(adversarial, "random_windows", windows)
     run(CONFIG, faces, tmp_path)
-    assert len(set(drawn)) == 4
+    assert len(set(drawn)) == 8  # one for each network
 
 
 def test_lines_of_steps_that_the_state_does_not_know_are_written_anew(whole, faces, tmp_path):
@@ -161,14 +118,14 @@ def interrupt_at(monkeypatch):
             return seen["steps"] == step
 
         if within_the_update:
-            real_adam = stage_module.Adam.step
+            real_adam = torch.optim.Adam.step
 
             def adam(self, *arguments, **more):
                 if len(self.param_groups[0]["params"]) > 40 and count():  # the larger network's
                     os.kill(os.getpid(), signal.SIGINT)
                 return real_adam(self, *arguments, **more)
 
-            monkeypatch.setattr(stage_module.Adam, "step", adam)
+            monkeypatch.setattr(torch.optim.Adam, "step", adam)
         else:
             real_average = stage_module.Stage._average_gradients
 
@@ -222,14 +179,14 @@ def test_an_error_in_the_middle_keeps_the_completed_steps(faces, tmp_path, monke
             raise RuntimeError("out of memory")
         return real(self, *arguments)
 
-    real = stage_module.GeneratorObjective.forward
-    monkeypatch.setattr(stage_module.GeneratorObjective, "forward", failing)
+    real = Objective.forward
+    monkeypatch.setattr(Objective, "forward", failing)
     with pytest.raises(RuntimeError, match="out of memory"):
         run(PLAIN, faces, tmp_path)
     assert state_of(tmp_path)["step"] == 1
 
 
-def test_a_state_that_cannot_be_written_leaves_the_old_one(faces, tmp_path, monkeypatch):
+def test_a_full_disk_ends_no_run_and_leaves_the_old_state(faces, tmp_path, monkeypatch, capsys):
     run(dataclasses.replace(PLAIN, steps=1), faces, tmp_path)
     before = (tmp_path / "state.pt").read_bytes()
 
@@ -238,15 +195,24 @@ def test_a_state_that_cannot_be_written_leaves_the_old_one(faces, tmp_path, monk
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(Path, "write_bytes", full)
-    with pytest.raises(OSError, match="No space"):
+    with pytest.raises(CheckpointError, match=r"after step 4 .* No space left .* earlier step stays there\."):
         run(PLAIN, faces, tmp_path)
     assert (tmp_path / "state.pt").read_bytes() == before
+    said = capsys.readouterr().err
+    assert "Step 2: The state after step 2 cannot be written" in said
+    assert said.count("Training goes on.") == 4  # a sheet and a state, twice
     assert not list(tmp_path.glob(".gpen*"))
+
+
+def test_a_folder_that_cannot_be_written_is_told_before_the_run(faces, tmp_path):
+    (tmp_path / "file").write_text("in the way")
+    with pytest.raises(CheckpointError, match=r"file.run cannot be written to: Not a directory"):
+        run(PLAIN, faces, tmp_path / "file" / "run")
 
 
 def test_without_adversarial_loss_there_is_no_discriminator(faces, tmp_path):
     run(dataclasses.replace(PLAIN, steps=2), faces, tmp_path)
-    assert set(state_of(tmp_path)) == {"model", "ema", "optimizer", "step"}
+    assert set(state_of(tmp_path)) == {"model", "ema", "optimizer", "step", "best"}
     with (tmp_path / "losses.csv").open() as file:
         (row,) = csv.DictReader(file)
     assert row["adversarial"] == row["discriminator"] == row["r1"] == row["identity"] == ""
@@ -269,28 +235,6 @@ def test_the_same_seed_gives_the_same_model_and_another_one_another(whole, faces
     assert not torch.equal(other.generator.input.input, again.generator.input.input)
 
 
-def test_growing(faces, tmp_path):
-    config = dataclasses.replace(PLAIN, narrow=0.125)
-    with torch.random.fork_rng():
-        small = Gpen(GpenConfig(64, 64, 0.125, 1, style_dim=32, mapping_depth=2))
-    before = {name: tensor.clone() for name, tensor in small.state_dict().items()}
-    with pytest.raises(OptionError, match="64 px in and 64 px out, and the run 256 px; expected"):
-        run(dataclasses.replace(config, size=256), faces, tmp_path, start=small)
-    assert not list(tmp_path.iterdir())
-    grown = run(dataclasses.replace(config, size=128, steps=1), faces, tmp_path / "128", start=small)
-    assert (grown.config.size, grown.config.style_dim) == (128, 32)
-    assert read_checkpoint(tmp_path / "128" / "model.safetensors").config.size == 128
-    same = run(dataclasses.replace(config, steps=1), faces, tmp_path / "64", start=small)
-    assert same.config == small.config
-    assert_equal(dict(small.state_dict()), before)
-
-
-def test_a_start_model_that_enlarges_is_refused(faces, tmp_path):
-    start = Gpen(GpenConfig(128, 64, 0.125, 1, style_dim=32, mapping_depth=2))
-    with pytest.raises(OptionError, match="64 px in and 128 px out"):
-        run(dataclasses.replace(PLAIN, size=128), faces, tmp_path, start=start)
-
-
 def test_learning_lowers_the_loss(faces, tmp_path):
     config = dataclasses.replace(PLAIN, narrow=0.125, steps=24, batch=4, sample_every=4, save_every=100)
     run(config, faces, tmp_path)
@@ -308,8 +252,13 @@ def test_the_global_random_state_is_untouched(faces, tmp_path):
 
 def test_refusals_leave_the_folder_alone(faces, tmp_path):
     folder = tmp_path / "run"
-    with pytest.raises(OptionError, match="MobileFaceNet's weights"):
-        train(CONFIG, faces, folder)
+    config = dataclasses.replace(CONFIG, faces=str(faces), run=str(folder))
+    with pytest.raises(MissingWeightsError, match=r"vgg19.*https://.*perceptual = 0"):
+        train(config)
+    with pytest.raises(OptionError, match="run names no folder"):
+        train(dataclasses.replace(config, run=""))
+    with pytest.raises(OptionError, match="faces names nothing"):
+        train(dataclasses.replace(config, faces=""))
     with pytest.raises(ImageError, match="No aligned faces"):
         run(CONFIG, tmp_path / "nowhere", folder)
     FaceStore.write(tmp_path / "one", np.zeros((2, 64, 64, 3), np.uint8), ["a.jpg", "a.jpg"])
@@ -329,3 +278,43 @@ def test_a_state_that_does_not_fit_is_refused(faces, whole, tmp_path, damage):
     with pytest.raises(OptionError, match=r"state\.pt is damaged or of another network"):
         run(config, faces, tmp_path)
     assert [file.name for file in tmp_path.iterdir()] == ["state.pt"]
+
+
+def test_the_best_model_is_kept_beside_the_last(faces, tmp_path, monkeypatch):
+    """By the objective on faces that are kept out: here the second of four evaluations."""
+    figures = iter([0.9, 0.5, 0.7, 0.6])
+    monkeypatch.setattr(loop.Samples, "write", lambda *_: {"objective": next(figures)})
+    config = dataclasses.replace(PLAIN, steps=4, sample_every=1, save_every=1)
+    run(config, faces, tmp_path / "four")
+    best = read_checkpoint(tmp_path / "four" / "best.safetensors").state
+    last = read_checkpoint(tmp_path / "four" / "model.safetensors").state
+    assert state_of(tmp_path / "four")["best"] == 0.5
+    assert not torch.equal(best["generator.input.input"], last["generator.input.input"])
+
+
+def test_a_resumed_run_remembers_the_best(faces, tmp_path, monkeypatch):
+    figures = iter([0.5, 0.7])
+    monkeypatch.setattr(loop.Samples, "write", lambda *_: {"objective": next(figures)})
+    config = dataclasses.replace(PLAIN, steps=2, sample_every=1, save_every=1)
+    run(dataclasses.replace(config, steps=1), faces, tmp_path)
+    before = (tmp_path / "best.safetensors").read_bytes()
+    run(config, faces, tmp_path)
+    assert (tmp_path / "best.safetensors").read_bytes() == before
+
+
+def test_tensorboard_gets_what_the_csv_gets(faces, tmp_path):
+    pytest.importorskip("tensorboard")
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    run(dataclasses.replace(PLAIN, steps=2, tensorboard=True), faces, tmp_path)
+    events = EventAccumulator(str(tmp_path / "tensorboard")).Reload()
+    with (tmp_path / "losses.csv").open() as file:
+        (row,) = csv.DictReader(file)
+    (scalar,) = events.Scalars("pixel")
+    assert (scalar.step, f"{scalar.value:.5g}") == (2, row["pixel"])
+
+
+def test_tensorboard_that_is_not_installed_is_named(faces, tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", None)
+    with pytest.raises(MissingWeightsError, match="pip install tensorboard"):
+        run(dataclasses.replace(PLAIN, tensorboard=True), faces, tmp_path)

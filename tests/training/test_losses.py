@@ -9,9 +9,19 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from gpen_nodes.errors import CheckpointError, MissingWeightsError, OptionError
 from gpen_nodes.training import TrainingConfig
 from gpen_nodes.training.losses import (
-    GeneratorObjective,
+    Adversarial,
+    AlexNet,
+    Identity,
+    Lpips,
+    Networks,
+    Objective,
+    Perceptual,
+    Pixel,
+    Sharpness,
+    Vgg19,
     discriminator_loss,
     gradient_penalty,
     local_sharpness,
@@ -36,23 +46,213 @@ def chance(seed: int = 0) -> torch.Generator:
     return torch.Generator().manual_seed(seed)
 
 
-def test_pixel_term_is_the_weighted_mean_difference():
+def slope(term: nn.Module, restored: Tensor, truth: Tensor, *, along: Tensor) -> float:
+    """How fast a term grows in a direction, from its values alone, in double precision."""
+    term, step = term.double(), 1e-6
+    ahead, behind = (
+        term(restored.double() + sign * step * along.double(), truth.double()) for sign in (1, -1)
+    )
+    return ((ahead - behind) / (2 * step)).item()
+
+
+def gradient_along(term: nn.Module, restored: Tensor, truth: Tensor, *, along: Tensor) -> float:
+    restored = restored.double().requires_grad_(True)
+    (gradient,) = torch.autograd.grad(term.double()(restored, truth.double()), restored)
+    return (gradient * along).sum().item()
+
+
+class Stairs(nn.Module):
+    """Stands in for VGG-19 and AlexNet: two layers, weights from a seed."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        with torch.random.fork_rng():
+            torch.manual_seed(0)
+            self.one, self.two = nn.Conv2d(3, 4, 3, padding=1), nn.Conv2d(4, 6, 3, stride=2, padding=1)
+
+    def forward(self, image: Tensor) -> list[Tensor]:
+        first = F.softplus(self.one(image))
+        return [first, F.softplus(self.two(first))]
+
+
+TERMS = {
+    "pixel": Pixel(),
+    "sharpness": Sharpness(),
+    "perceptual": Perceptual(Stairs()),
+    "identity": Identity(ColourEmbedder()),
+    "lpips": Lpips(Stairs(), [torch.rand(4, generator=chance()), torch.rand(6, generator=chance())]),
+}
+
+
+@pytest.mark.parametrize("name", TERMS)
+def test_each_gradient_is_the_slope_of_its_term(name):
+    term, along = TERMS[name], pictures(2, size=32) + pictures(3, size=1)
+    restored, truth = pictures(0, size=32) / 2, pictures(1, size=32) / 2
+    expected = slope(term, restored, truth, along=along)
+    assert gradient_along(term, restored, truth, along=along) == pytest.approx(expected, rel=1e-5)
+    assert abs(expected) > 1e-6
+    assert term.double()(truth.double(), truth.double()).item() == pytest.approx(0, abs=1e-9)
+
+
+def test_objective_weighs_its_terms_and_leaves_out_those_of_no_weight():
     a, b = pictures(0), pictures(1)
-    terms = GeneratorObjective(TrainingConfig(pixel=2.5))(a, b)
+    objective = Objective({"pixel": Pixel(), "sharpness": Sharpness()}, {"pixel": 2.5, "sharpness": 0})
+    terms = objective(a, b)
     assert set(terms) == {"pixel"}
     assert terms["pixel"].item() == pytest.approx(2.5 * (a - b).abs().sum().item() / a.numel())
+    with pytest.raises(OptionError, match="No term"):
+        Objective({"pixel": Pixel()}, {"pixel": 0})
 
 
 def test_identity_term_is_one_minus_the_cosine():
     a, b = pictures(0), pictures(1)
-    objective = GeneratorObjective(TrainingConfig(pixel=0, identity=0.5), ColourEmbedder())
     ours, theirs = (((x + 1) / 2).mean(dim=(2, 3)) for x in (a, b))
     cosines = [
         sum(x * y for x, y in zip(p, q, strict=True)) / (math.hypot(*p) * math.hypot(*q))
         for p, q in zip(ours.tolist(), theirs.tolist(), strict=True)
     ]
-    assert objective(a, b)["identity"].item() == pytest.approx(0.5 * (1 - sum(cosines) / 3), rel=1e-4)
-    assert objective(a, a)["identity"].item() == pytest.approx(0, abs=1e-6)
+    assert Identity(ColourEmbedder())(a, b).item() == pytest.approx(1 - sum(cosines) / 3, rel=1e-4)
+
+
+def test_perceptual_term_is_the_mean_difference_of_features():
+    a, b, network = pictures(0), pictures(1), Stairs()
+    expected = sum(
+        sum(abs(x - y) for x, y in zip(p.flatten().tolist(), q.flatten().tolist(), strict=True)) / p.numel()
+        for p, q in zip(network(a), network(b), strict=True)
+    )
+    assert Perceptual(network)(a, b).item() == pytest.approx(expected, rel=1e-5)
+
+
+def test_lpips_by_its_formula():
+    a, b, network = pictures(0), pictures(1), Stairs()
+    weights = [torch.rand(4, generator=chance()), torch.rand(6, generator=chance())]
+    expected = 0.0
+    for p, q, w in zip(network(a), network(b), weights, strict=True):
+        p, q = (x / x.norm(dim=1, keepdim=True) for x in (p, q))
+        distances = torch.einsum("bchw,c->bhw", (p - q) ** 2, w)
+        expected += sum(d.mean().item() for d in distances) / len(distances)
+    assert Lpips(network, weights)(a, b).item() == pytest.approx(expected, rel=1e-4)
+
+
+def test_lpips_is_finite_where_features_are_dead():
+    class Dead(nn.Module):
+        def forward(self, image: Tensor) -> list[Tensor]:
+            return [F.relu(image - 9)]
+
+    a = pictures(0).requires_grad_(True)
+    distance = Lpips(Dead(), [torch.ones(3)])(a, pictures(1))
+    distance.backward()
+    assert distance.item() == 0
+    assert torch.isfinite(a.grad).all()
+
+
+@pytest.fixture(scope="module")
+def torchvision_files(tmp_path_factory):
+    """The files of torchvision's networks with random weights, the networks themselves, and LPIPS's file."""
+    models = pytest.importorskip("torchvision.models")
+    folder = tmp_path_factory.mktemp("networks")
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        found = {
+            "vgg19": models.vgg19(weights=None).features,
+            "alexnet": models.alexnet(weights=None).features,
+        }
+    for name, features in found.items():
+        # The classifiers, most of both files, are not needed.
+        torch.save({f"features.{key}": x for key, x in features.state_dict().items()}, folder / f"{name}.pth")
+    weights = {
+        f"lin{layer}.model.1.weight": torch.rand(1, width, 1, 1, generator=chance(layer))
+        for layer, width in enumerate(AlexNet.CHANNELS)
+    }
+    torch.save(weights, folder / "lpips.pth")
+    return Networks(**{name: str(folder / f"{name}.pth") for name in (*found, "lpips")}), found
+
+
+def imagenet(image: Tensor) -> Tensor:
+    """As torchvision's documentation says: [0, 1], minus the mean, by the deviation."""
+    mean, deviation = (torch.tensor(x).view(3, 1, 1) for x in ([0.485, 0.456, 0.406], [0.229, 0.224, 0.225]))
+    return ((image + 1) / 2 - mean) / deviation
+
+
+def test_vgg19_is_torchvisions_up_to_relu2_2(torchvision_files):
+    networks, theirs = torchvision_files
+    image = pictures(0, size=64)
+    (ours,) = networks.load_vgg19()(image)
+    # conv1_1, relu, conv1_2, relu, pool, conv2_1, relu, conv2_2, relu
+    expected = theirs["vgg19"][:9](imagenet(image))
+    assert [type(layer).__name__ for layer in theirs["vgg19"][7:9]] == ["Conv2d", "ReLU"]
+    torch.testing.assert_close(ours, expected, atol=1e-5, rtol=1e-4)
+
+
+def test_alexnet_is_torchvisions_after_each_relu(torchvision_files):
+    networks, theirs = torchvision_files
+    image, x = pictures(0, size=64), imagenet(pictures(0, size=64))
+    network, weights = networks.load_lpips()
+    expected = []
+    for layer in theirs["alexnet"]:
+        x = layer(x)
+        if isinstance(layer, nn.ReLU):
+            expected.append(x.clone())
+    found = network(image)
+    assert [x.shape[1] for x in found] == [w.numel() for w in weights] == [x.shape[1] for x in expected]
+    for ours, other in zip(found, expected, strict=True):
+        torch.testing.assert_close(ours, other, atol=1e-5, rtol=1e-4)
+
+
+def test_lpips_is_the_package_lpips(torchvision_files):
+    """Its own arithmetic and scaling; its backbone and its weights are set to ours."""
+    lpips = pytest.importorskip("lpips")
+    networks, theirs = torchvision_files
+    package = lpips.LPIPS(net="alex", pretrained=False, pnet_rand=True, verbose=False)
+    package.load_state_dict(torch.load(networks.lpips), strict=False)
+    slices = nn.ModuleList(getattr(package.net, f"slice{k}") for k in range(1, 6))
+    kept = [layer for part in slices for layer in part if isinstance(layer, nn.Conv2d)]
+    own = [layer for layer in theirs["alexnet"] if isinstance(layer, nn.Conv2d)]
+    for mine, other in zip(kept, own, strict=True):
+        mine.load_state_dict(other.state_dict())
+    a, b = pictures(0, size=64), pictures(1, size=64)
+    expected = package.eval()(a, b).mean().item()
+    assert Lpips(*networks.load_lpips())(a, b).item() == pytest.approx(expected, rel=1e-4)
+
+
+def test_networks_of_terms_are_frozen_and_take_the_files_of_the_config(torchvision_files):
+    networks, _ = torchvision_files
+    objective = Objective.from_config(TrainingConfig(perceptual=0.05, lpips=0.1, networks=networks))
+    assert set(objective.terms) == {"pixel", "perceptual", "lpips"}
+    assert not any(p.requires_grad for p in objective.parameters())
+
+
+@pytest.mark.parametrize(
+    ("term", "network", "licence"),
+    [
+        ("perceptual", "vgg19", "BSD-3-Clause"),
+        ("lpips", "alexnet", "BSD-3-Clause"),
+        ("identity", "mobilefacenet", "Apache-2.0"),
+    ],
+)
+def test_a_term_whose_weights_are_missing_says_where_to_get_them(term, network, licence, tmp_path):
+    with pytest.raises(MissingWeightsError) as caught:
+        Objective.from_config(TrainingConfig(**{term: 0.1}))
+    for part in (f"networks.{network} names no file", "https://", licence, f"or set {term} = 0"):
+        assert part in str(caught.value)
+    gone = Networks(**{network: str(tmp_path / "gone.pth")})
+    with pytest.raises(MissingWeightsError, match=r"gone\.pth does not exist"):
+        Objective.from_config(TrainingConfig(**{term: 0.1}, networks=gone))
+
+
+def test_what_is_no_such_network_is_refused(tmp_path):
+    path = tmp_path / "vgg.pth"
+    torch.save({"features.0.weight": torch.zeros(64, 3, 5, 5)}, path)
+    with pytest.raises(CheckpointError, match=r"expected features\.0\.weight of shape \(64, 3, 3, 3\)"):
+        Networks(vgg19=str(path)).load_vgg19()
+    path.write_bytes(b"<html>not found</html>")
+    with pytest.raises(CheckpointError, match="damaged or no file of weights"):
+        Networks(vgg19=str(path)).load_vgg19()
+    torch.save(AlexNet().state_dict(), tmp_path / "alexnet.pth")
+    torch.save({"lin0.model.1.weight": torch.zeros(1, 64, 1, 1)}, path)
+    with pytest.raises(CheckpointError, match=r"weights for \[64\] channels; expected"):
+        Networks(alexnet=str(tmp_path / "alexnet.pth"), lpips=str(path)).load_lpips()
+    assert sum(p.numel() for p in Vgg19().parameters()) == 260_160  # the four convolutions alone
 
 
 def test_sharpness_is_the_root_mean_square_slope_of_each_window():
@@ -66,11 +266,9 @@ def test_sharpness_is_the_root_mean_square_slope_of_each_window():
 
 def test_sharpness_term_misses_detail_that_blur_took_and_not_where_it_was():
     truth = pictures(0, size=32)
-    objective = GeneratorObjective(TrainingConfig(size=64, pixel=0, sharpness=1))
     blurred = F.avg_pool2d(F.pad(truth, (1, 1, 1, 1), mode="replicate"), 3, stride=1)
-    assert objective(blurred, truth)["sharpness"] > 0.1
-    assert objective(truth + 0.3, truth)["sharpness"].item() == pytest.approx(0, abs=1e-6)
-    assert "sharpness" not in GeneratorObjective(TrainingConfig())(blurred, truth)
+    assert Sharpness()(blurred, truth) > 0.1
+    assert Sharpness()(truth + 0.3, truth).item() == pytest.approx(0, abs=1e-6)
 
 
 def test_adversarial_term_wants_high_logits_for_the_window_that_chance_picks():
@@ -80,20 +278,12 @@ def test_adversarial_term_wants_high_logits_for_the_window_that_chance_picks():
         seen.append(window)
         return window.mean(dim=(1, 2, 3)).unsqueeze(1)
 
-    a, b = pictures(0), pictures(1)
-    config = TrainingConfig(adversarial=0.3, size=64, discriminator_size=4)
-    term = GeneratorObjective(config)(a, b, judge, chance(5))["adversarial"]
+    a = pictures(0)
+    term = Adversarial(0.3, r1=0, r1_every=16, size=4).generator_term(judge, a, chance(5))
     (window,) = random_windows(4, chance(5), a)
     assert torch.equal(seen[0], window)
     logits = window.mean(dim=(1, 2, 3)).tolist()
     assert term.item() == pytest.approx(0.3 * sum(math.log1p(math.exp(-x)) for x in logits) / 3, rel=1e-5)
-
-
-def test_terms_without_weight_or_network_are_left_out():
-    a, b = pictures(0), pictures(1)
-    assert set(GeneratorObjective(TrainingConfig(), ColourEmbedder())(a, b, lambda x: x, chance())) == {
-        "pixel"
-    }
 
 
 def test_logistic_loss():
@@ -129,6 +319,19 @@ def test_gradient_penalty_is_a_mean_over_the_batch_and_differentiable():
     # d/da of a²·k is 2·a²·k / a.
     assert net.a.grad is not None
     assert net.a.grad.item() == pytest.approx(2 * norms.mean().item() / 0.7, rel=1e-5)
+
+
+def test_the_penalty_is_lazy():
+    linear = nn.Sequential(nn.Flatten(), nn.Linear(3 * 8 * 8, 1))
+    game = Adversarial(1, r1=10, r1_every=4, size=8)
+    expected = linear[1].weight.square().sum().item() * 10 / 2 * 4
+    for step in range(1, 9):
+        penalty = game.penalty(linear, pictures(0), step)
+        if step % 4:
+            assert penalty is None
+        else:
+            assert penalty.item() == pytest.approx(expected, rel=1e-5)
+    assert Adversarial(1, r1=0, r1_every=4, size=8).penalty(linear, pictures(0), 4) is None
 
 
 def test_windows_lie_inside_and_at_the_same_place_for_all():

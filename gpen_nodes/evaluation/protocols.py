@@ -1,0 +1,74 @@
+"""Named recipes for a table: at which size, how aligned, how degraded, from which seed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+
+from ..degradation import EVALUATION_RECIPE, DegradationRecipe
+
+__all__ = ["PROTOCOLS", "Protocol"]
+
+
+@dataclass(frozen=True)
+class Protocol:
+    """How faces become figures.
+
+    Attributes:
+        about: which faces it is meant for, and what is done to them.
+        size: side in pixels at which faces are degraded and compared.
+        levels: a recipe for each row of the table; None takes the faces as they are, without a truth.
+        template: what the faces are aligned to.
+        seed: of the degradation; each face has draws of its own, whatever others there are.
+    """
+
+    about: str
+    size: int
+    levels: Mapping[str, DegradationRecipe | None]
+    template: str = "gpen"
+    seed: int = 0
+
+
+def _fixed(scale: float, blur: float, noise: float, quality: int) -> DegradationRecipe:
+    return DegradationRecipe(
+        scale=(scale, scale),
+        blur_sigma=(blur, blur),
+        noise_sigma=(noise, noise),
+        jpeg_quality=(quality, quality),
+        blur_probability=1,
+        motion_probability=0,
+        noise_probability=1,
+        jpeg_probability=1,
+        colour_probability=0,
+    )
+
+
+_LEVELS = MappingProxyType(
+    {
+        "mild": _fixed(2, 0.75, 5, 80),
+        "medium": EVALUATION_RECIPE,
+        "strong": _fixed(8, 3, 20, 35),
+    }
+)
+"""Only the noise differs from face to face: figures do not measure luck with the draw."""
+
+PROTOCOLS: Mapping[str, Protocol] = MappingProxyType(
+    {
+        "portraits-256": Protocol("good portraits, three fixed degradations at 256 px", 256, _LEVELS),
+        "portraits-512": Protocol("good portraits, three fixed degradations at 512 px", 512, _LEVELS),
+        "celeba-hq": Protocol(
+            "CelebA-HQ or FFHQ faces of 512 px, each degraded in its own way over the documented ranges",
+            512,
+            MappingProxyType({"drawn": DegradationRecipe()}),
+            "ffhq",
+        ),
+        "lfw": Protocol(
+            "faces as the world has them, aligned as FFHQ, without truth: LFW-Test, WebPhoto-Test, "
+            "CelebChild-Test",
+            512,
+            MappingProxyType({"as it is": None}),
+            "ffhq",
+        ),
+    }
+)

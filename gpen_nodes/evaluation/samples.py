@@ -1,0 +1,147 @@
+"""Faces to restore, and pictures that were restored, under the names by which they belong together."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Protocol as Interface
+
+import torch
+from torch import Tensor
+
+from ..degradation import degrade
+from ..errors import ImageError, OptionError
+from ..images import from_uint8, resize, to_uint8
+from ..picture import read_picture
+from .protocols import Protocol
+
+__all__ = ["DegradedFaces", "Faces", "PictureFolder", "Sample", "Samples", "TruePictures", "as_saved"]
+
+SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".bmp")
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One picture at one level.
+
+    Attributes:
+        name: by which results of other systems are found.
+        level: of degradation; empty where there is one alone.
+        degraded: what a system is given, [1, H, W, 3] in [0, 1]; None where only results are compared.
+        truth: of the same size; None where nobody knows it.
+        scale: by which ``degraded`` was made smaller and enlarged again.
+    """
+
+    name: str
+    level: str
+    degraded: Tensor | None
+    truth: Tensor | None
+    scale: float = 1
+
+    @cached_property
+    def planes(self) -> Tensor | None:
+        """``truth`` as measures take it, [1, 3, H, W]: one tensor, by which they know it again."""
+        return None if self.truth is None else self.truth.permute(0, 3, 1, 2)
+
+
+class Faces(Interface):
+    """Faces by number, [S, S, 3] in [0, 1]."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, index: int, /) -> Tensor: ...
+
+
+class Samples(Interface):
+    """What is to be restored and compared."""
+
+    @property
+    def levels(self) -> tuple[str, ...]: ...
+
+    @property
+    def names(self) -> Sequence[str]: ...
+
+    def sample(self, level: str, index: int) -> Sample: ...
+
+
+def as_saved(image: Tensor) -> Tensor:
+    """Rounded to 8 bits, so that figures are those of the pictures that are written."""
+    return from_uint8(to_uint8(image)).reshape(image.shape)
+
+
+class PictureFolder:
+    """The pictures of a folder and its subfolders, by their path without suffix.
+
+    Raises:
+        ImageError: there are none.
+        OptionError: two have one name.
+    """
+
+    def __init__(self, folder: str | Path) -> None:
+        self.folder, self.paths = Path(folder), {}
+        for path in sorted(p for p in self.folder.rglob("*") if p.suffix.lower() in SUFFIXES):
+            name = path.relative_to(folder).with_suffix("").as_posix()
+            if self.paths.setdefault(name, path) != path:
+                raise OptionError(f"{self.paths[name]} and {path} have one name. Remove one of them.")
+        if not self.paths:
+            raise ImageError(f"{folder} holds no picture; looked for {', '.join(SUFFIXES)}.")
+        self.names = list(self.paths)
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    def read(self, name: str) -> Tensor:
+        """[1, H, W, 3] in [0, 1].
+
+        Raises:
+            ImageError: no such picture, or a damaged one.
+        """
+        if name not in self.paths:
+            raise ImageError(f"{self.folder} holds no picture named {name}.")
+        return read_picture(self.paths[name]).image
+
+    def __getitem__(self, index: int) -> Tensor:
+        """A square face, [S, S, 3].
+
+        Raises:
+            ImageError: it is not square, or damaged.
+        """
+        image = self.read(self.names[index])[0]
+        if image.shape[0] != image.shape[1]:
+            raise ImageError(
+                f"{self.paths[self.names[index]]} is {image.shape[1]}×{image.shape[0]}; expected an aligned, "
+                "square face. Align photos with gpen-nodes prepare."
+            )
+        return image
+
+
+class DegradedFaces:
+    """True faces, or real ones without truth, in the way of a protocol."""
+
+    def __init__(self, faces: Faces, names: Sequence[str], protocol: Protocol) -> None:
+        self.faces, self.names, self.protocol = faces, names, protocol
+        self.levels = tuple(protocol.levels)
+
+    def sample(self, level: str, index: int) -> Sample:
+        size, recipe = self.protocol.size, self.protocol.levels[level]
+        face = as_saved(resize(self.faces[index].unsqueeze(0), size, size))
+        if recipe is None:
+            return Sample(self.names[index], level, face, None)
+        chance = torch.Generator().manual_seed(self.protocol.seed * 1_000_003 + index)
+        degraded, (drawn,) = degrade(face, recipe, chance)
+        return Sample(self.names[index], level, as_saved(degraded), face, drawn.scale)
+
+
+class TruePictures:
+    """Nothing to restore: true pictures, if known, for results that are there already."""
+
+    levels = ("",)
+
+    def __init__(self, names: Sequence[str], truth: PictureFolder | None) -> None:
+        self.names, self.truth = names, truth
+
+    def sample(self, level: str, index: int) -> Sample:
+        name = self.names[index]
+        return Sample(name, level, None, None if self.truth is None else as_saved(self.truth.read(name)))

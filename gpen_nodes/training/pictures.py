@@ -1,0 +1,160 @@
+"""Aligned faces as picture files: in a folder, a zip file, or the tar files that WebDataset calls shards.
+
+All of them are read at random, by number: a run shares its faces among processes without a duplicate and
+goes on where it was, whatever they lie in. Names and places are kept in arrays and not in lists of objects,
+whose reference counts would make every forked worker copy them page by page.
+"""
+
+from __future__ import annotations
+
+import glob
+import io
+import os
+import tarfile
+import zipfile
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+from torch import Tensor
+
+from ..errors import ImageError
+from ..images import from_uint8
+from .dataset import PIXELS, FaceStore
+
+__all__ = ["SUFFIXES", "Faces", "open_faces"]
+
+SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff", ".bmp")
+_FORMATS = ("PNG", "JPEG", "WEBP", "TIFF", "BMP")
+
+
+class Faces(ABC):
+    """Aligned faces by number; ``sources`` are their files' names, each a photo of its own."""
+
+    def __init__(self, place: str, names: Sequence[str]) -> None:
+        if not names:
+            raise ImageError(
+                f"No aligned faces in {place}: found neither {PIXELS} nor tar files nor pictures "
+                f"({', '.join(SUFFIXES)}). Make them from a folder of photos with gpen-nodes prepare."
+            )
+        self.place, self.sources = place, np.array(names)
+
+    def __len__(self) -> int:
+        return len(self.sources)
+
+    def __getitem__(self, index: int) -> Tensor:
+        """One face, [S, S, 3] in [0, 1].
+
+        Raises:
+            ImageError: the file is damaged, or no square.
+        """
+        name = f"{self.sources[index]} in {self.place}"
+        try:
+            with Image.open(io.BytesIO(self._bytes(index)), formats=_FORMATS) as file:
+                pixels = np.array(file.convert("RGB"))  # writable
+        except Exception as error:  # Pillow's decoders and zlib raise nearly anything on damaged files
+            raise ImageError(f"{name} is damaged or cannot be read: {error}.") from error
+        height, width, _ = pixels.shape
+        if height != width:
+            raise ImageError(
+                f"{name} is {width}×{height} px; expected a square, such as gpen-nodes prepare makes."
+            )
+        return from_uint8(pixels)
+
+    @abstractmethod
+    def _bytes(self, index: int) -> bytes:
+        """Of one file."""
+
+
+class FolderFaces(Faces):
+    """Every picture file below a folder."""
+
+    def __init__(self, folder: Path) -> None:
+        paths = (p.relative_to(folder) for p in folder.rglob("*") if _is_picture(p.name))
+        super().__init__(str(folder), sorted(map(str, paths)))
+
+    def _bytes(self, index: int) -> bytes:
+        return Path(self.place, str(self.sources[index])).read_bytes()
+
+
+class ZipFaces(Faces):
+    """Every picture file in a zip file."""
+
+    def __init__(self, path: Path) -> None:
+        self._open: tuple[int, zipfile.ZipFile] | None = None
+        self.place = str(path)
+        super().__init__(self.place, sorted(filter(_is_picture, self._zip().namelist())))
+
+    def _bytes(self, index: int) -> bytes:
+        return self._zip().read(str(self.sources[index]))
+
+    def _zip(self) -> zipfile.ZipFile:
+        """Of this process: one that is shared with a fork would move its place in the file for both."""
+        if self._open is None or self._open[0] != os.getpid():
+            try:
+                self._open = os.getpid(), zipfile.ZipFile(self.place)
+            except zipfile.BadZipFile as error:
+                raise ImageError(f"{self.place} is no zip file or a damaged one. Get it again.") from error
+        return self._open[1]
+
+    def __getstate__(self) -> dict[str, object]:
+        return self.__dict__ | {"_open": None}
+
+
+class ShardFaces(Faces):
+    """Every picture file in uncompressed tar files, read from its place there."""
+
+    def __init__(self, place: str, shards: Sequence[Path]) -> None:
+        self.shards, names, spans = list(map(str, shards)), [], []
+        for number, shard in enumerate(shards):
+            try:
+                with tarfile.open(shard, "r:") as file:  # compressed ones can't be read at random
+                    members = [m for m in file if m.isfile() and _is_picture(m.name)]
+            except tarfile.TarError as error:
+                raise ImageError(
+                    f"{shard} is no tar file, a damaged or a compressed one: {error}. Get it again, or "
+                    "decompress it."
+                ) from error
+            names += [f"{shard.name}/{m.name}" for m in members]
+            spans += [(number, m.offset_data, m.size) for m in members]
+        super().__init__(place, names)
+        self.spans = np.array(spans, np.int64)
+
+    def _bytes(self, index: int) -> bytes:
+        shard, offset, size = self.spans[index].tolist()
+        with Path(self.shards[shard]).open("rb") as file:
+            file.seek(offset)
+            return file.read(size)
+
+
+def _is_picture(name: str) -> bool:
+    # macOS puts a ._ file beside each file of an archive.
+    return name.lower().endswith(SUFFIXES) and not Path(name).name.startswith(".")
+
+
+def open_faces(place: str | Path) -> FaceStore | Faces:
+    """Aligned faces wherever they lie.
+
+    Args:
+        place: a folder that ``prepare`` has written, a folder of pictures, a zip file, a tar file, a folder
+            of tar files, or a pattern of tar files such as ``shards/*.tar``.
+
+    Raises:
+        ImageError: there are none; says what was looked for.
+    """
+    path = Path(place)
+    if path.is_dir():
+        if (path / PIXELS).exists():
+            return FaceStore(path)
+        shards = sorted(path.glob("*.tar"))
+        return ShardFaces(str(place), shards) if shards else FolderFaces(path)
+    if path.suffix.lower() == ".zip" and path.is_file():
+        return ZipFaces(path)
+    if shards := [Path(name) for name in sorted(glob.glob(str(place)))]:
+        return ShardFaces(str(place), shards)
+    raise ImageError(
+        f"No aligned faces at {place}: expected a folder, a zip file, or tar files. Make faces from a folder "
+        "of photos with gpen-nodes prepare."
+    )

@@ -1,0 +1,43 @@
+"""What a dry run counts, against what is known."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+
+import torch
+from torch import nn
+
+from gpen_nodes.training.loop import plan
+from gpen_nodes.training.plan import saved_tensors
+from tests.training.small import PLAIN
+
+
+def test_what_autograd_keeps_is_counted_once():
+    layer = nn.Linear(256, 256, bias=False)
+    x = torch.rand(64, 256, requires_grad=True)
+
+    def forward() -> torch.Tensor:
+        hidden = layer(x).tanh()  # keeps x, and its own output
+        return (hidden * hidden).sum()  # keeps the same output twice
+
+    activations = 64 * 256
+    assert sorted(saved_tensors(forward, layer)) == [(4 * activations, activations)] * 2
+    assert sorted(saved_tensors(forward))[2:] == [(4 * 256 * 256, 256 * 256)]
+
+
+def test_a_plan_says_what_the_run_takes_and_writes_nothing(faces, tmp_path):
+    config = dataclasses.replace(
+        PLAIN, faces=str(faces), run=str(tmp_path / "run"), adversarial=0.1, accumulate=2, steps=1000
+    )
+    text = plan(config)
+    assert not list(tmp_path.iterdir())
+    assert "pixel 1, adversarial 0.1" in text
+    assert "8 to train on, 1 kept out" in text
+    assert "4 faces: 1 × 2 batches of 2" in text
+    assert "1000 steps, 500.0 epochs, about " in text
+    seconds, hours = (float(re.search(p, text)[1]) for p in (r"([\d.]+) s a step", r"about ([\d.]+) hours"))
+    assert abs(hours - seconds * 1000 / 3600) < 0.06
+    total, *parts = map(float, re.findall(r"([\d.]+)(?: GB|,|$)", re.search("memory.*", text)[0]))
+    assert total > 0
+    assert abs(total - sum(parts)) < 0.03
