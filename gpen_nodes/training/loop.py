@@ -137,17 +137,27 @@ def _batches(stage: Stage, pairs: TrainingPairs) -> Iterator[list[Pair]]:
         batch_sampler=order,
         num_workers=config.workers,
         pin_memory=fabric.device.type == "cuda",
-        worker_init_fn=_quiet_worker,
         # A loader without a generator of its own would draw from torch's global one.
         generator=torch.Generator(),
     )
-    batches: Iterator[Any] = iter(fabric.setup_dataloaders(loader, use_distributed_sampler=False))
-    while step := list(itertools.islice(batches, config.accumulate)):
+    with _one_opencv_thread():
+        batches = iter(loader)  # forks the workers
+    while step := [fabric.to_device(pair) for pair in itertools.islice(batches, config.accumulate)]:
         yield step
 
 
-def _quiet_worker(_: int) -> None:
-    cv2.setNumThreads(1)  # One worker a core; torch does the same by itself.
+@contextlib.contextmanager
+def _one_opencv_thread() -> Iterator[None]:
+    """Workers that are forked now have OpenCV without its pool, whose threads they would wait for in vain.
+
+    Set in the worker itself it would hang there already.
+    """
+    before = cv2.getNumThreads()
+    cv2.setNumThreads(1)
+    try:
+        yield
+    finally:
+        cv2.setNumThreads(before)
 
 
 def _open_folder(stage: Stage, folder: Path) -> Log:
