@@ -109,7 +109,7 @@ class Level(nn.Module):
         """
         size, channels = self.size, self.to_rgb.weight.shape[0]
         like = style.to(self.conv.dtype)
-        z = self._input(x, style, feature, check)
+        z = self._input(x, style, like, feature, check)
         conv, to_rgb = self.conv.bind(style), self.to_rgb.bind(style)
         picture = style.new_empty((len(style), 3, size, size))
 
@@ -124,7 +124,7 @@ class Level(nn.Module):
         band = band_rows(size, channels * size * like.element_size(), style.device)
         return Stream((len(style), channels, size, size), like, make, band), picture
 
-    def _input(self, x: Rows, style: Tensor, feature: Rows, check: Callable[[], None]) -> Rows:
+    def _input(self, x: Rows, style: Tensor, like: Tensor, feature: Rows, check: Callable[[], None]) -> Rows:
         """What the second convolution sees, with a row of zeros above and below."""
         size = self.size
         if self.up is None:
@@ -136,6 +136,6 @@ class Level(nn.Module):
             return inject(up(first, last), feature(first, last))
 
         shape = (len(style), self.conv.weight.shape[1], size, size)
-        z = Stream(shape, style.to(self.conv.dtype), make, border=1)
+        z = Stream(shape, like, make, border=1)
         # One row more than is asked for: transposed convolutions waste less where bands end at even rows.
         return lambda first, last: z(first, min(last + 1, size + 1))[:, :, : last - first]

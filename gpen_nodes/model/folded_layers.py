@@ -104,7 +104,7 @@ class FoldedConv(FoldedStyledConv):
         weight = weight.contiguous(memory_format=memory_format(weight.device))
         self.scale_weight = size >= SCALE_WEIGHTS
         self.register_buffer("weight", weight if self.scale_weight else weight.to(dtype))
-        self.form = winograd_form(size, len(weight), dtype) if weight.device.type == "cpu" else None
+        self.form = winograd_form(size, len(weight), dtype)
         self._tiles: Tensor | None = None
 
     def _apply(self, *args: Any, **kwargs: Any) -> FoldedConv:
@@ -181,7 +181,7 @@ class FoldedUpConv(FoldedStyledConv):
 
 
 class FoldedToRgb(nn.Module):
-    """A modulated 1×1 convolution to three channels as a matrix product; its sum is fp32."""
+    """A modulated 1×1 convolution to three channels; its sum is fp32."""
 
     weight: Tensor
     bias: Tensor
