@@ -27,13 +27,12 @@ class WebuiHost:
     """The core's host, for one picture.
 
     Attributes:
-        device: what the host gives to ``gpen``: A1111 knows ``--use-cpu gpen``.
+        device: what the host gives to ``gpen``, or the CPU with ``--use-cpu gpen``.
         dtype: the host's, or ``auto`` on a CPU, for which a host names half precision and means its GPU.
     """
 
     def __init__(self) -> None:
-        choose = getattr(devices, "get_device_for", lambda task: devices.device)  # SD.Next has one for all
-        self._device: torch.device = choose("gpen")
+        self._device = _choose_device()
         wanted = DTYPES.get(devices.dtype, "auto")
         self.dtype = wanted if wanted == "fp32" or self._device.type != "cpu" else "auto"
         state = shared.state
@@ -55,7 +54,7 @@ class WebuiHost:
 
     def check_interrupt(self) -> None:
         if shared.state.interrupted or shared.state.skipped:
-            raise Stopped("GPEN was interrupted; the picture is unchanged.")
+            raise Stopped("Interrupted; the picture is unchanged.")
 
     def release(self, module: torch.nn.Module) -> None:
         """Give back what the run took: progress, and the device's memory where the host wants it."""
@@ -65,6 +64,13 @@ class WebuiHost:
         if shared.opts.data.get("face_restoration_unload") or frugal:
             module.to("cpu")
             devices.torch_gc()
+
+
+def _choose_device() -> torch.device:
+    # Forge and reForge take this flag and don't look at it.
+    if "gpen" in (getattr(shared.cmd_opts, "use_cpu", None) or ()):
+        return torch.device("cpu")
+    return devices.get_device_for("gpen") if hasattr(devices, "get_device_for") else devices.device  # SD.Next
 
 
 def _make_room(memory_required: int, device: torch.device) -> None:

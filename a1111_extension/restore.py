@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from pathlib import Path
 from typing import Any
@@ -93,7 +94,7 @@ def tell(error: BaseException) -> str:
     """One sentence on a failure, for the page; the console gets it too."""
     lines = str(error).strip().splitlines() or [type(error).__name__]
     sentence = lines[0] if not isinstance(error, GpenError) else " ".join(lines)
-    if isinstance(error, MemoryError) or "out of memory" in sentence.lower():
+    if isinstance(error, MemoryError) or re.search("(?i)(out of|allocate|enough) memory", sentence):
         sentence = "Out of memory; a smaller picture or model, --medvram or --use-cpu gpen needs less."
     print(f"GPEN: {sentence}", file=sys.stderr)
     return sentence

@@ -39,7 +39,8 @@ def register(script: str) -> None:
         others = [known for known in shared.face_restorers if known.name() != "GPEN"]
         shared.face_restorers[:] = [*others, GpenFaceRestorer()]
     add_options()
-    # To learn who registers, a host looks through all of its modules for each frame of the stack; a thread has few.
+    # For each frame of the stack a host looks through all of its modules, to learn who registers; a thread's
+    # stack is short.
     thread = Thread(target=lambda: script_callbacks.on_app_started(_started))
     thread.start()
     thread.join()

@@ -15,6 +15,9 @@ from PIL import Image
 
 from gpen_nodes import (
     EVALUATION_RECIPE,
+    Checkpoint,
+    Gpen,
+    GpenConfig,
     LocalHost,
     degrade,
     forget_restorers,
@@ -23,6 +26,7 @@ from gpen_nodes import (
     restore_image,
     shipped_model,
     to_uint8,
+    write_checkpoint,
 )
 from tests.hosts.webui import stub
 from tests.hosts.webui.server import ROOT, WEBUI_DIR, Server
@@ -103,10 +107,10 @@ def start(tmp_path_factory, portrait):
         pytest.skip("WEBUI_DIR names no WebUI")
     servers = []
 
-    def run(*flags: str) -> Server:
+    def run(*flags: str, network: bool = False) -> Server:
         folder = tmp_path_factory.mktemp("webui")
         portrait.save(folder / "portrait.png")
-        servers.append(Server(folder, folder / "portrait.png", *flags))
+        servers.append(Server(folder, folder / "portrait.png", *flags, network=network))
         return servers[-1]
 
     yield run
@@ -117,4 +121,12 @@ def start(tmp_path_factory, portrait):
 @pytest.fixture(scope="session")
 def server(start):
     """The real host with its page and its API, and GPEN also in txt2img and img2img."""
-    return start("--api")
+    return start("--api", network=True)
+
+
+@pytest.fixture(scope="session")
+def slow(server):
+    """The name of a model that takes about a second for a face."""
+    model, path = Gpen(GpenConfig(512, 512, 1, 2)), server.folder / "models" / "GPEN" / "slow.safetensors"
+    write_checkpoint(Checkpoint(model.state_dict(), model.config), path)
+    return path.name

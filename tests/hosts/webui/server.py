@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import io
 import json
 import os
+import re
 import shutil
 import socket
 import subprocess
@@ -13,9 +15,11 @@ import sys
 import time
 import urllib.error
 import urllib.request
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from PIL import Image
 
 HERE = Path(__file__).resolve().parent
@@ -27,6 +31,7 @@ PARTS = ("a1111_extension", "gpen_nodes", "scripts", "weights", "__init__.py", "
 FLAGS = """--skip-prepare-environment --skip-torch-cuda-test --skip-version-check --no-download-sd-model
     --no-half --skip-load-model-at-start"""
 CPU = "--use-cpu all --always-cpu"
+GENERATION = {"prompt": "a", "steps": 1, "width": 64, "height": 64, "cfg_scale": 1, "sampler_name": "Euler"}
 
 
 def kind(folder: str) -> str:
@@ -42,9 +47,10 @@ class Server:
         folder: empty; the host's ``--data-dir``.
         portrait: what txt2img and img2img paint, see ``portrait/``.
         flags: for the host's command line.
+        network: with random weights of the least Stable Diffusion that the host samples with.
     """
 
-    def __init__(self, folder: Path, portrait: Path, *flags: str) -> None:
+    def __init__(self, folder: Path, portrait: Path, *flags: str, network: bool = False) -> None:
         self.folder, self.kind = folder, kind(WEBUI_DIR)
         self.extension = folder / "extensions" / "gpen-nodes"
         for part in PARTS:
@@ -52,32 +58,38 @@ class Server:
             self.extension.mkdir(parents=True, exist_ok=True)
             copy(ROOT / part, self.extension / part)
         shutil.copytree(HERE / "portrait", folder / "extensions" / "portrait")
-        self._weights()
         settings = {"outdir_samples": str(folder / "outputs"), "postprocessing_enable_in_main_ui": ["GPEN"]}
+        settings["show_progress_type"] = "Approx cheap"  # reForge downloads a network for the default
         (folder / "config.json").write_text(json.dumps(settings))
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
             self.port = free.getsockname()[1]
         more = os.environ.get("WEBUI_ARGS", "").split()
-        command = [sys.executable, "launch.py", *FLAGS.split(), *CPU.split(), *more, *flags]
+        self.command = [sys.executable, "launch.py", *FLAGS.split(), *CPU.split(), *more, *flags]
         # Forge serves its own scripts only from its folder for data, unless told to.
-        command += ["--data-dir", str(folder), "--gradio-allowed-path", WEBUI_DIR, "--port", str(self.port)]
+        self.command += ["--data-dir", str(folder), "--gradio-allowed-path", WEBUI_DIR]
+        self.command += ["--port", str(self.port)]
         known = {"GPEN_TEST_PORTRAIT": str(portrait), "IGNORE_CMD_ARGS_ERRORS": "1", "PYTHONUNBUFFERED": "1"}
-        environment = {**os.environ, **known, "COMMANDLINE_ARGS": ""}
-        self.log = open(folder / "log.txt", "w")  # noqa: SIM115  # closed with the server
+        self.environment = {**os.environ, **known, "COMMANDLINE_ARGS": ""}
+        if network:
+            self._add_network()
+        self.start()
+
+    def start(self) -> None:
+        """Again, after ``close``."""
+        self.log = open(self.folder / "log.txt", "w")  # noqa: SIM115  # closed with the server
         self.process = subprocess.Popen(
-            command, cwd=WEBUI_DIR, env=environment, stdout=self.log, stderr=subprocess.STDOUT
+            self.command, cwd=WEBUI_DIR, env=self.environment, stdout=self.log, stderr=subprocess.STDOUT
         )
         self._wait()
         self.greeting = self.said()
 
-    def _weights(self) -> None:
-        """Random ones, so that A1111 can sample; Forge and reForge know no network that small."""
+    def _add_network(self) -> None:
         target = self.folder / "models" / "Stable-diffusion"
         target.mkdir(parents=True)
-        if self.kind == "a1111":
-            command = [sys.executable, str(HERE / "tiny_diffusion.py"), str(target / "tiny")]
-            subprocess.run(command, cwd=WEBUI_DIR, check=True, capture_output=True)
+        script = "tiny_diffusion.py" if self.kind == "a1111" else "small_diffusion.py"
+        command = [sys.executable, str(HERE / script), str(target / "random.safetensors")]
+        subprocess.run(command, cwd=WEBUI_DIR, check=True, capture_output=True)
 
     def _wait(self) -> None:
         """Until all routes are there; the host answers before, and then describes half of them."""
@@ -110,6 +122,30 @@ class Server:
                 return answer.status, json.loads(answer.read() or "null")
         except urllib.error.HTTPError as error:
             return error.code, json.loads(error.read() or "null")
+
+    def generate(self, path: str = "txt2img", **more: Any) -> tuple[np.ndarray, str]:
+        """A picture that the host has made, see ``pixels``, and its infotext."""
+        status, reply = self.call(f"/sdapi/v1/{path}", GENERATION | more)
+        assert status == 200, reply
+        return pixels(decoded(reply["images"][0])), json.loads(reply["info"])["infotexts"][0]
+
+    @contextlib.contextmanager
+    def short_of_memory(self, spare: int) -> Iterator[None]:
+        """While this lasts, the host gets no more than so many bytes beyond what it has."""
+        import resource
+
+        status = Path(f"/proc/{self.process.pid}/status").read_text()
+        has = int(re.search(r"VmSize:\s+(\d+) kB", status)[1]) * 1024
+        resource.prlimit(self.process.pid, resource.RLIMIT_AS, (has + spare, resource.RLIM_INFINITY))
+        try:
+            yield
+        finally:
+            resource.prlimit(self.process.pid, resource.RLIMIT_AS, (resource.RLIM_INFINITY,) * 2)
+
+
+def pixels(image: Image.Image) -> np.ndarray:
+    """RGB [H, W, 3], of a type that holds differences."""
+    return np.asarray(image.convert("RGB")).astype(int)
 
 
 def encoded(image: Image.Image, form: str = "PNG") -> str:

@@ -272,9 +272,17 @@ def test_a_failure_in_extras_says_so_and_claims_nothing(extras, portrait, values
     assert reason in info["GPEN faces"]
 
 
-def test_out_of_memory_is_a_sentence(host, extras, portrait, monkeypatch):
+@pytest.mark.parametrize(
+    "error",
+    [
+        torch.cuda.OutOfMemoryError("CUDA out of memory. Tried to allocate 20 GiB\nmore"),
+        RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 64 bytes."),
+        MemoryError(),
+    ],
+)
+def test_out_of_memory_is_a_sentence(host, extras, portrait, monkeypatch, error):
     def fail(*args, **options):
-        raise torch.cuda.OutOfMemoryError("CUDA out of memory. Tried to allocate 20 GiB\nmore")
+        raise error
 
     monkeypatch.setattr(host.door("restore"), "restore_image", fail)
     _, info = extras(portrait, enable=True, visibility=1)
@@ -339,6 +347,8 @@ def test_a_device_and_dtype_are_the_hosts(host, monkeypatch):
     assert make().dtype == "fp16"
     devices.dtype = torch.bfloat16
     assert make().dtype == "bf16"
+    host.shared.cmd_opts.use_cpu = ["gpen"]
+    assert make().device.type == "cpu"
 
 
 def test_a_gpu_is_cleared_by_the_hosts_own_means(host):
@@ -402,7 +412,7 @@ def test_interrupt_and_skip_act_within_a_face(host, extras, portrait, button, mo
     image, info = extras(portrait, enable=True, visibility=1)
     assert len(looks) == 6
     assert image is portrait
-    assert info == {"GPEN faces": "not restored: GPEN was interrupted; the picture is unchanged."}
+    assert info == {"GPEN faces": "not restored: Interrupted; the picture is unchanged."}
 
 
 def test_retinafaces_weights_are_those_of_the_host(host):

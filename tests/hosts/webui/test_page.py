@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import os
 import shutil
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -82,7 +83,7 @@ def upload(page, picture: Image.Image, folder: Path) -> None:
     page.wait_for_timeout(500)
 
 
-def test_extras_restores_in_the_enlarged_picture_and_keeps_alpha(page, portrait, expected, tmp_path):
+def test_extras_restores_in_the_enlarged_picture_and_keeps_alpha(page, server, portrait, expected, tmp_path):
     alpha = Image.linear_gradient("L").resize(portrait.size)
     picture = portrait.copy()
     picture.putalpha(alpha)
@@ -99,6 +100,8 @@ def test_extras_restores_in_the_enlarged_picture_and_keeps_alpha(page, portrait,
     assert np.array_equal(np.asarray(found.getchannel("A")), np.asarray(large.getchannel("A")))
     assert "GPEN strength: 0.9" in said
     assert "GPEN faces: 1 of 1" in said
+    server.call("/gpen/v1/restore", {"image": encoded(portrait)})
+    assert len(server.call("/test/memory")[1]["networks"]) == 1  # of both doors
     assert page.complaints == []
 
 
@@ -138,6 +141,23 @@ def test_a_failure_is_a_sentence_on_the_page(page, server, portrait, tmp_path):
     assert "detection_Resnet50_Final.pth" in server.said()
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux limits the memory of a process that runs")
+def test_a_broken_file_and_too_little_memory_are_sentences(page, server, portrait, slow, tmp_path):
+    (server.folder / "models" / "GPEN" / "broken.safetensors").write_bytes(b"broken")
+    tab(page, "Extras")
+    page.locator("#extras_gpen_refresh").click()
+    page.wait_for_timeout(1000)
+    choose(page, "extras_gpen_detector", "mtcnn")
+    choose(page, "extras_gpen_model", "broken.safetensors")
+    _, said = run_extras(page, portrait, tmp_path)
+    assert "broken.safetensors" in said.partition("not restored: ")[2]
+    choose(page, "extras_gpen_model", slow)
+    with server.short_of_memory(100_000_000):
+        _, said = run_extras(page, portrait, tmp_path)
+    assert "not restored: Out of memory;" in said
+    assert "GPEN: Out of memory;" in server.said()
+
+
 def test_new_models_come_with_the_refresh_button(page, server, tiny_checkpoint):
     shutil.copy(tiny_checkpoint, server.folder / "models" / "GPEN" / "fresh.safetensors")
     tab(page, "Extras")
@@ -171,9 +191,7 @@ def test_main_page_settings_paste_back(page):
 
 
 def test_main_page_restores_what_is_generated(server, portrait):
-    if server.kind != "a1111":
-        pytest.skip("only A1111 loads a network as small as a test's")
-    request = {"prompt": "a", "steps": 1, "width": 512, "height": 512, "sampler_name": "Euler"}
+    request = {"prompt": "a", "steps": 1, "width": 64, "height": 64, "sampler_name": "Euler"}
     request["alwayson_scripts"] = {"GPEN": {"args": [True, 1.0]}}
     status, reply = server.call("/sdapi/v1/txt2img", request)
     assert status == 200, reply

@@ -17,29 +17,15 @@ from PIL import Image
 from safetensors.torch import save_file
 from torch import zeros
 
-from gpen_nodes import Checkpoint, Gpen, GpenConfig, write_checkpoint
 from gpen_nodes.cli import main
-from tests.hosts.webui.server import WEBUI_DIR, decoded, encoded, kind
+from tests.hosts.webui.server import GENERATION, WEBUI_DIR, decoded, encoded, kind, pixels
 
 SHIPPED = "gpen-lite-256.safetensors"
-GENERATE = {"prompt": "a", "steps": 1, "width": 512, "height": 512, "cfg_scale": 1, "sampler_name": "Euler"}
 CHOOSE = {"face_restoration_model": "GPEN"}
-
-
-def pixels(image: Image.Image) -> np.ndarray:
-    return np.asarray(image.convert("RGB")).astype(int)
 
 
 def difference(a, b) -> int:
     return np.abs(a - b).max()
-
-
-@pytest.fixture(scope="module")
-def slow(server):
-    """A network that takes about a second for a face."""
-    model, path = Gpen(GpenConfig(512, 512, 1, 2)), server.folder / "models" / "GPEN" / "slow.safetensors"
-    write_checkpoint(Checkpoint(model.state_dict(), model.config), path)
-    return path.name
 
 
 # Loading
@@ -153,14 +139,6 @@ def test_an_interrupt_acts_within_a_face_and_the_next_run_works(server, portrait
     assert server.call("/gpen/v1/restore", {"image": encoded(portrait)})[0] == 200
 
 
-def test_the_route_takes_the_hosts_accounts(start, portrait):
-    server = start("--nowebui", "--api", "--api-auth", "me:secret")
-    for path, data in (("/gpen/v1/models", None), ("/gpen/v1/restore", {"image": encoded(portrait)})):
-        assert server.call(path, data)[0] == 401
-        assert server.call(path, data, "me:wrong")[0] == 401
-        assert server.call(path, data, "me:secret")[0] == 200
-
-
 # Extras
 
 
@@ -175,26 +153,13 @@ def test_the_hosts_own_extras_route_leaves_gpen_off(server, portrait):
 # Generations
 
 
-@pytest.fixture(scope="module")
-def generate(server):
-    if server.kind != "a1111":
-        pytest.skip("only A1111 loads a network as small as a test's")
-
-    def run(path="txt2img", **more):
-        status, reply = server.call(f"/sdapi/v1/{path}", GENERATE | more)
-        assert status == 200, reply
-        return pixels(decoded(reply["images"][0])), json.loads(reply["info"])["infotexts"][0]
-
-    return run
-
-
 @pytest.mark.parametrize("path", ["txt2img", "img2img"])
-def test_restore_faces_uses_gpen(generate, portrait, expected, path):
+def test_restore_faces_uses_gpen(server, portrait, expected, path):
     image = {"init_images": [encoded(portrait)]} if path == "img2img" else {}
-    plain, said = generate(path, **image)
+    plain, said = server.generate(path, **image)
     assert difference(plain, pixels(portrait)) == 0
     assert "GPEN" not in said
-    found, said = generate(path, restore_faces=True, override_settings=CHOOSE, **image)
+    found, said = server.generate(path, restore_faces=True, override_settings=CHOOSE, **image)
     assert difference(found, expected(portrait)) <= 1
     assert "Face restoration: GPEN" in said
     assert "GPEN restorer: 1 of 1 faces" in said
@@ -204,17 +169,17 @@ def test_restore_faces_uses_gpen(generate, portrait, expected, path):
     ("setting", "reason"),
     [({"gpen_model": "gone.pth"}, "gone.pth"), ({"gpen_min_face": 400}, "0 of 1 faces")],
 )
-def test_a_picture_without_restored_faces_does_not_claim_them(generate, portrait, setting, reason):
-    found, said = generate(restore_faces=True, override_settings=CHOOSE | setting)
+def test_a_picture_without_restored_faces_does_not_claim_them(server, portrait, setting, reason):
+    found, said = server.generate(restore_faces=True, override_settings=CHOOSE | setting)
     assert difference(found, pixels(portrait)) == 0
     assert "Face restoration" not in said
     assert reason in said
 
 
-def test_an_interrupt_of_a_generation_loses_no_picture(server, generate, slow):
+def test_an_interrupt_of_a_generation_loses_no_picture(server, slow):
     replies = []
     request = {
-        **GENERATE,
+        **GENERATION,
         "batch_size": 4,
         "restore_faces": True,
         "override_settings": CHOOSE | {"gpen_model": slow},
@@ -230,7 +195,7 @@ def test_an_interrupt_of_a_generation_loses_no_picture(server, generate, slow):
     thread.join()
     infotexts = json.loads(replies[0][1]["info"])["infotexts"][-4:]
     assert len(infotexts) == 4
-    assert "not restored: GPEN was interrupted" in infotexts[-1]
+    assert "not restored: Interrupted" in infotexts[-1]
     for text in infotexts:
         assert ("Face restoration: GPEN" in text) == ("GPEN restorer: 1 of 1 faces" in text)
 
@@ -238,13 +203,13 @@ def test_an_interrupt_of_a_generation_loses_no_picture(server, generate, slow):
 def test_the_hosts_own_call_restores_in_inference_mode(server, portrait, expected):
     server.call("/sdapi/v1/options", {"face_restoration_model": "GPEN"})
     for _ in range(2):
-        status, reply = server.call("/portrait")
+        status, reply = server.call("/test/portrait")
         assert status == 200
         assert difference(pixels(decoded(reply["image"])), expected(portrait)) <= 1
 
 
-def test_a_host_of_both_doors_agrees(generate, portrait, server):
-    found, _ = generate(restore_faces=True, override_settings=CHOOSE)
+def test_a_host_of_both_doors_agrees(server, portrait):
+    found, _ = server.generate(restore_faces=True, override_settings=CHOOSE)
     _, reply = server.call("/gpen/v1/restore", {"image": encoded(portrait)})
     assert difference(found, pixels(decoded(reply["image"]))) <= 1
 

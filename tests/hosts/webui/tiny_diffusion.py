@@ -1,9 +1,10 @@
 """Random weights of a tiny Stable Diffusion 2 and their config, made with the host's own classes.
 
-Run in A1111's folder with its Python: ``tiny_diffusion.py PATH`` writes PATH.safetensors and PATH.yaml.
+Run in A1111's folder with its Python: ``tiny_diffusion.py FILE.safetensors`` writes FILE.yaml, too.
 """
 
 import sys
+from pathlib import Path
 
 CLIP = {"freeze": True, "layer": "penultimate", "arch": "ViT-B-32", "version": None}
 UNET = {
@@ -71,8 +72,6 @@ if __name__ == "__main__":
 
     torch.manual_seed(0)
     described = OmegaConf.create({"model": config()})
-    OmegaConf.save(described, sys.argv[1] + ".yaml")
+    OmegaConf.save(described, Path(sys.argv[1]).with_suffix(".yaml"))
     state = instantiate_from_config(described.model).state_dict()
-    save_file(
-        {name: tensor.contiguous().clone() for name, tensor in state.items()}, sys.argv[1] + ".safetensors"
-    )
+    save_file({name: tensor.contiguous().clone() for name, tensor in state.items()}, sys.argv[1])

@@ -1,31 +1,56 @@
 """An extension for tests: whatever a network with random weights samples, a face is painted.
 
-Where there is no network, ``/portrait`` gives the host's own call of its restorer on that face.
+``/test/portrait`` gives the host's own call of its restorer on that face; ``/test/memory`` what GPEN keeps.
 """
 
 import base64
+import gc
 import io
 import os
+import sys
 
 import numpy as np
 import torch
-from modules import call_queue, face_restoration, script_callbacks, scripts, shared
+from modules import call_queue, devices, face_restoration, script_callbacks, scripts, shared
 from PIL import Image
+
+cleared = []  # a call of the host's devices.torch_gc each
+
+
+def painted():
+    return np.array(Image.open(os.environ["GPEN_TEST_PORTRAIT"]).convert("RGB"))
 
 
 def restored():
     """In inference mode, as Forge and reForge restore faces."""
-    picture = np.array(Image.open(os.environ["GPEN_TEST_PORTRAIT"]).convert("RGB"))
     with call_queue.queue_lock, torch.inference_mode():
         shared.state.begin("portrait")
-        pixels = face_restoration.restore_faces(picture)
+        pixels = face_restoration.restore_faces(painted())
         shared.state.end()
     stream = io.BytesIO()
     Image.fromarray(pixels).save(stream, "PNG")
     return {"image": base64.b64encode(stream.getvalue()).decode()}
 
 
-script_callbacks.on_app_started(lambda demo, app: app.add_api_route("/portrait", restored, methods=["GET"]))
+def memory():
+    """GPEN's networks, how often the device was cleared, and GPEN's device where the host names "meta"."""
+    found = [id(one.module) for one in gc.get_objects() if type(one).__name__ == "Restorer"]
+    given, devices.get_device_for = devices.get_device_for, lambda task: torch.device("meta")
+    try:
+        device = sys.modules["a1111_extension.host"].WebuiHost().device.type
+    finally:
+        devices.get_device_for = given
+    return {"networks": found, "cleared": len(cleared), "device": device}
+
+
+def started(demo, app):
+    app.add_api_route("/test/portrait", restored, methods=["GET"])
+    app.add_api_route("/test/memory", memory, methods=["GET"])
+    clear = devices.torch_gc
+    devices.torch_gc = lambda: cleared.append(1) or clear()
+
+
+script_callbacks.on_app_started(started)
 
 
 class Portrait(scripts.Script):
@@ -35,9 +60,8 @@ class Portrait(scripts.Script):
     def show(self, is_img2img):
         return scripts.AlwaysVisible
 
-    def postprocess_batch(self, p, *args, images, **more):
-        size = images[0].shape[2], images[0].shape[1]
-        picture = Image.open(os.environ["GPEN_TEST_PORTRAIT"]).convert("RGB").resize(size)
-        planes = torch.from_numpy(np.array(picture)).permute(2, 0, 1) / 255
-        for image in images:
-            image.copy_(planes)
+    def postprocess_batch_list(self, p, pp, *args, **more):
+        """At the portrait's own size, so that the network may paint small pictures."""
+        pp.images[:] = [
+            (torch.from_numpy(painted()).permute(2, 0, 1) / 255).to(one.device) for one in pp.images
+        ]
