@@ -208,7 +208,7 @@ def test_the_hosts_own_call_restores_in_inference_mode(server, portrait, expecte
         assert difference(pixels(decoded(reply["image"])), expected(portrait)) <= 1
 
 
-def test_a_host_of_both_doors_agrees(server, portrait):
+def test_both_doors_give_the_same_picture(server, portrait):
     found, _ = server.generate(restore_faces=True, override_settings=CHOOSE)
     _, reply = server.call("/gpen/v1/restore", {"image": encoded(portrait)})
     assert difference(found, pixels(decoded(reply["image"]))) <= 1

@@ -13,7 +13,7 @@ from tests.hosts.webui.server import encoded, pixels
 ACCOUNT = "me:secret"
 CHOOSE = {"face_restoration_model": "GPEN"}
 # Hosts skip what they don't know.
-FRUGAL = "--lowvram --medvram --always-offload-from-vram --use-cpu gpen".split()
+FRUGAL = ["--lowvram", "--medvram", "--always-offload-from-vram", "--use-cpu", "gpen"]
 
 
 @pytest.fixture(scope="module")
