@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import gc
 import re
 import sys
 from pathlib import Path
@@ -74,6 +75,7 @@ def _load(model: str, host: WebuiHost) -> Restorer:
     if wanted != _resident:
         _resident = None
         forget_restorers()
+        gc.collect()  # the traceback of a failure may hold it still
         devices.torch_gc()
     restorer = get_restorer(*wanted)
     _resident = wanted

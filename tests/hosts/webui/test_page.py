@@ -58,6 +58,10 @@ def choose(page, dropdown: str, option: str) -> None:
 def run_extras(page, picture: Image.Image, folder: Path) -> tuple[Image.Image, str]:
     """Put a picture into Extras, press Generate: the result and its infotext."""
     upload(page, picture, folder)
+    return press_generate(page)
+
+
+def press_generate(page) -> tuple[Image.Image, str]:
     before = page.evaluate(SHOWN)
     page.locator("#extras_generate").click()
     page.wait_for_function(f"before => !['', before].includes({SHOWN})", arg=before, timeout=120_000)
@@ -153,7 +157,7 @@ def test_a_broken_file_and_too_little_memory_are_sentences(page, server, portrai
     assert "broken.safetensors" in said.partition("not restored: ")[2]
     choose(page, "extras_gpen_model", slow)
     with server.short_of_memory(100_000_000):
-        _, said = run_extras(page, portrait, tmp_path)
+        _, said = press_generate(page)
     assert "not restored: Out of memory;" in said
     assert "GPEN: Out of memory;" in server.said()
 

@@ -34,6 +34,7 @@ def restored():
 
 def memory():
     """GPEN's networks, how often the device was cleared, and GPEN's device where the host names "meta"."""
+    gc.collect()
     found = [id(one.module) for one in gc.get_objects() if type(one).__name__ == "Restorer"]
     given, devices.get_device_for = devices.get_device_for, lambda task: torch.device("meta")
     try:
