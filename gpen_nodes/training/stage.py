@@ -161,8 +161,6 @@ class Stage:
             DegenerateOutputError: the weights are not finite any more; what was saved before stays.
             OSError: the file cannot be written; what was saved before stays.
         """
-        if not self.fabric.is_global_zero:
-            return
         if not all(bool(torch.isfinite(p).all()) for p in self.raw.parameters()):
             raise DegenerateOutputError(
                 f"After step {self.done} the weights hold NaN or infinity. {path} still holds the last good "
@@ -189,7 +187,7 @@ class Stage:
                 if name in state:  # A state without a discriminator may go on with one.
                     part.load_state_dict(state[name])
             self.done, self.best = state["step"], state.get("best", math.inf)
-        except (RuntimeError, ValueError, KeyError, EOFError, pickle.UnpicklingError) as error:
+        except (RuntimeError, ValueError, TypeError, KeyError, EOFError, pickle.UnpicklingError) as error:
             raise OptionError(
                 f"{path} is damaged or of another network than this run's. Choose another folder, or remove "
                 "the file to start anew."
