@@ -13,8 +13,9 @@ from PIL import Image, ImageOps
 from gpen_nodes import to_uint8
 from gpen_nodes.checkpoints import read_checkpoint
 from gpen_nodes.cli import main
+from gpen_nodes.facesets import FaceStore
 from gpen_nodes.model import GpenConfig
-from gpen_nodes.training import FaceStore, read_config
+from gpen_nodes.training import read_config
 
 ROOT = Path(__file__).resolve().parents[2]
 STAGE = """
