@@ -54,7 +54,13 @@ class Stage:
         self.adversarial = Adversarial(
             config.adversarial, config.r1, config.r1_every, config.discriminator_size
         )
-        self.model, own = fabric.setup(self._compiled(self.raw), make_optimizer(self.raw, config))
+        for weight in self.raw.parameters():
+            if weight.dim() == 4 and weight.shape[2:] == (1, 1):
+                weight.register_hook(_plain_strides)
+        # Compiled inside DDP and not around it: DDP's own code need not be traced.
+        self.model, own = fabric.setup(
+            self._compiled(self.raw), make_optimizer(self.raw, config), _reapply_compile=False
+        )
         self.optimizers = {"optimizer": own}
         self.judge = None
         if self.raw_judge is not None:
@@ -192,3 +198,12 @@ class Stage:
                 f"{path} is damaged or of another network than this run's. Choose another folder, or remove "
                 "the file to start anew."
             ) from error
+
+
+def _plain_strides(gradient: Tensor) -> Tensor:
+    """The same memory with the strides that the weight has.
+
+    A 1×1 weight is contiguous and channels_last at once; convolutions give its gradient the strides of the
+    latter, and DDP would copy that gradient into its bucket on its own, with a warning.
+    """
+    return gradient.reshape(-1).view(gradient.shape)

@@ -14,6 +14,7 @@ from torch import nn
 
 from gpen_nodes.training.loop import plan
 from gpen_nodes.training.plan import saved_tensors
+from gpen_nodes.training.stage import Stage
 from tests.training.small import PLAIN
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -47,6 +48,19 @@ def test_a_plan_says_what_the_run_takes_and_writes_nothing(faces, tmp_path):
     total, *parts = map(float, re.findall(r"([\d.]+)(?: GB|,|$)", re.search("by count.*", text)[0]))
     assert total > 0
     assert abs(total - sum(parts)) < 0.03
+
+
+def test_gradients_lie_in_memory_as_their_weights_do(faces, monkeypatch):
+    """Else DDP copies them one by one. The ResNet has the 1×1 convolutions of stride 2 where they differ."""
+    strides = []
+
+    def look(self):
+        strides.extend((p.stride(), p.grad.stride()) for p in self.raw.parameters() if p.grad is not None)
+
+    monkeypatch.setattr(Stage, "_move_weights", look)
+    plan(dataclasses.replace(PLAIN, faces=str(faces), encoder="resnet50"))
+    assert strides
+    assert all(own == of_gradient for own, of_gradient in strides)
 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="resident memory is read from Linux's /proc")
