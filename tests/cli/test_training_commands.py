@@ -157,7 +157,7 @@ def test_a_dry_run_says_what_it_would_take(faces, stage, tmp_path, capsys):
 @pytest.mark.parametrize(
     ("words", "sentence"),
     [
-        (["prepare", "{empty}", "{out}"], "{empty} holds no photo; looked for"),
+        (["prepare", "{empty}", "{out}"], "{empty} holds no picture; looked for"),
         (["prepare", "{photos}", "{out}", "--min_face", "400"], "No face of 400 px or more in the 4 photos"),
         (["prepare", "{photos}", "{out}", "--template", "nose"], "nose"),
     ],
