@@ -57,10 +57,7 @@ class Stage:
         for weight in self.raw.parameters():
             if weight.dim() == 4 and weight.shape[2:] == (1, 1):
                 weight.register_hook(_plain_strides)
-        # Compiled inside DDP and not around it: DDP's own code need not be traced.
-        self.model, own = fabric.setup(
-            self._compiled(self.raw), make_optimizer(self.raw, config), _reapply_compile=False
-        )
+        self.model, own = fabric.setup(self._compiled(self.raw), make_optimizer(self.raw, config))
         self.optimizers = {"optimizer": own}
         self.judge = None
         if self.raw_judge is not None:
