@@ -187,6 +187,7 @@ def define(node_id: str, inputs: list[io.Input], outputs: list[io.Output], *alia
         one.tooltip = texts["inputs"][one.id]["tooltip"]
     for k, one in enumerate(outputs):
         one.tooltip = texts["outputs"][str(k)]["tooltip"]
+        one.display_name = one.id  # else older hosts show the type
     fields = {
         "node_id": node_id,
         "display_name": texts["display_name"],
@@ -206,7 +207,10 @@ def _texts() -> dict[str, Any]:
     return json.loads(path.read_text(encoding="utf-8"))
 
 
-ADVANCED: dict[str, Any] = {"extra_dict": {"advanced": True}}  # newer hosts have a keyword of its own
+def advanced(entry: io.Input) -> io.Input:
+    """Folded away at first, where the host does that. Newer ones have a keyword for it, older ones none."""
+    entry.extra_dict["advanced"] = True
+    return entry
 
 
 def integer(id: str, default: int, high: int, low: int = 0, step: int = 1) -> io.Input:
@@ -221,10 +225,10 @@ def detection_inputs() -> list[io.Input]:
     """Which faces are found: the same for every node that looks for them."""
     return [
         integer("min_face", 0, 8192),
-        share("min_score", 0.9, **ADVANCED),
-        io.Boolean.Input("quarter_turns", default=False, **ADVANCED),
-        io.Combo.Input("detector", options=list(DETECTORS), default="mtcnn", **ADVANCED),
-        io.Combo.Input("template", options=list(TEMPLATES), default="gpen", **ADVANCED),
+        advanced(share("min_score", 0.9)),
+        advanced(io.Boolean.Input("quarter_turns", default=False)),
+        advanced(io.Combo.Input("detector", options=list(DETECTORS), default="mtcnn")),
+        advanced(io.Combo.Input("template", options=list(TEMPLATES), default="gpen")),
     ]
 
 
@@ -233,7 +237,7 @@ class LoadModel(io.ComfyNode):
     def define_schema(cls) -> io.Schema:
         inputs = [
             io.Combo.Input("model_name", options=model_names(), default=SHIPPED),
-            io.Combo.Input("dtype", options=["auto", "fp32", "bf16", "fp16"], default="auto", **ADVANCED),
+            advanced(io.Combo.Input("dtype", options=["auto", "fp32", "bf16", "fp16"], default="auto")),
         ]
         return define("GPEN_LoadModel", inputs, [GpenModel.Output("model")], "load face restore model")
 
@@ -382,8 +386,8 @@ class PasteBack(io.ComfyNode):
             io.Image.Input("crops", optional=True),
             io.Mask.Input("mask", optional=True),
             share("strength", 1),
-            share("softness", 0.4, low=0.01, **ADVANCED),
-            io.Boolean.Input("match_colour", default=False, **ADVANCED),
+            advanced(share("softness", 0.4, low=0.01)),
+            advanced(io.Boolean.Input("match_colour", default=False)),
         ]
         outputs = [io.Image.Output("pasted"), io.Mask.Output("changed")]
         return define("GPEN_PasteBack", inputs, outputs, "blend face", "composite face")
@@ -420,7 +424,7 @@ class Degrade(io.ComfyNode):
     def define_schema(cls) -> io.Schema:
         recipe = DegradationRecipe()
         ends = [
-            io.Float.Input(f"{name}_{end}", default=value, min=low, max=high, step=step, **ADVANCED)
+            advanced(io.Float.Input(f"{name}_{end}", default=value, min=low, max=high, step=step))
             for name, (low, high, step) in RANGES.items()
             for end, value in zip(("min", "max"), getattr(recipe, name), strict=True)
         ]

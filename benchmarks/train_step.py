@@ -70,7 +70,7 @@ def faces_per_second(case: Case, processes: int) -> Row:
     row: Row = {"narrow": case.narrow, "variant": str(processes)}
     with tempfile.TemporaryDirectory() as name:
         sys.path.insert(0, str(Path(__file__).parents[1]))
-        from gpen_nodes.training import FaceStore
+        from gpen_nodes.facesets import FaceStore
 
         chance = np.random.default_rng(0)
         pixels = chance.integers(0, 256, (65, case.size, case.size, 3), dtype=np.uint8)

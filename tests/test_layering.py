@@ -25,6 +25,7 @@ BELOW = {
     "degradation": {"images"},
     "faces": {"images"},
     "picture": {"images", "atomic"},
+    "facesets": {"images", "atomic", "picture"},
     "checkpoints": {"model", "atomic"},
     "precision": {"model"},
     "restorer": {"model", "checkpoints", "images", "host", "precision"},

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -29,7 +29,11 @@ def add_parsers(commands: Any) -> None:
         "the same names, or measure them alone. Nothing is downloaded; a metric whose weights are missing is "
         "left out by name.",
     )
-    p.add_argument("--data", metavar="DIR", help="aligned faces: what prepare has written, or pictures")
+    p.add_argument(
+        "--data",
+        metavar="PLACE",
+        help="aligned faces: what prepare has written, a folder of pictures, a zip file, or tar files",
+    )
     p.add_argument("--protocol", default="portraits-256", metavar="NAME", help=_protocols())
     p.add_argument(
         "--model", nargs="+", default=[], metavar="FILE", help="checkpoints (default: the shipped)"
@@ -91,31 +95,26 @@ def _check(args: argparse.Namespace) -> None:
 
 def _with_data(args: argparse.Namespace) -> tuple[Samples, list[System], str, str]:
     from ..evaluation.protocols import PROTOCOLS
-    from ..evaluation.samples import DegradedFaces, PictureFolder
+    from ..evaluation.samples import DegradedFaces
     from ..evaluation.systems import Bicubic, Unsharp, Untouched
-    from ..training.dataset import PIXELS, FaceStore
+    from ..facesets import open_faces
 
     if args.protocol not in PROTOCOLS:
         raise OptionError(f"Found protocol {args.protocol!r}; expected one of {', '.join(PROTOCOLS)}.")
     protocol = PROTOCOLS[args.protocol]
-    if (Path(args.data) / PIXELS).is_file():
-        faces = FaceStore(args.data)
-        names = _numbered(faces.sources)
-    else:
-        faces = PictureFolder(args.data)
-        names = faces.names
+    faces = open_faces(args.data)
     baselines = [Untouched()] if None in protocol.levels.values() else [Untouched(), Bicubic(), Unsharp()]
     systems = [*baselines, *_models(args), *_results(args.restored)]
     title = f"{Path(args.data).name}, protocol {args.protocol}: {protocol.about}."
-    return DegradedFaces(faces, names, protocol), systems, protocol.template, title
+    return DegradedFaces(faces, _numbered(faces.sources), protocol), systems, protocol.template, title
 
 
-def _numbered(sources: Sequence[str]) -> list[str]:
+def _numbered(sources: Iterable[str]) -> list[str]:
     """Photos' names without suffix; further faces of one photo are numbered."""
     seen: dict[str, int] = {}
     names = []
     for source in sources:
-        name = Path(source).with_suffix("").as_posix()
+        name = Path(str(source)).with_suffix("").as_posix()
         seen[name] = seen.get(name, 0) + 1
         names.append(name if seen[name] == 1 else f"{name}_{seen[name]}")
     return names

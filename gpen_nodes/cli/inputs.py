@@ -7,11 +7,9 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from ..errors import ImageError, OptionError
-from ..picture import WRITABLE_SUFFIXES
+from ..picture import WRITABLE_SUFFIXES, find_pictures
 
 __all__ = ["plan_outputs"]
-
-READABLE_SUFFIXES = (*WRITABLE_SUFFIXES, ".gif", ".ppm", ".pgm", ".jp2")
 
 
 def plan_outputs(inputs: Sequence[str], output: str | None, *, suffix: str) -> list[tuple[Path, Path]]:
@@ -55,10 +53,7 @@ def _expand(text: str) -> Iterator[tuple[Path, Path]]:
     """Each picture that an argument means, with its path below the folder that was named."""
     path = Path(text)
     if path.is_dir():
-        files = sorted(p for p in path.rglob("*") if p.suffix.lower() in READABLE_SUFFIXES and p.is_file())
-        if not files:
-            raise ImageError(f"{path} holds no picture; looked for {', '.join(READABLE_SUFFIXES)}.")
-        yield from ((p, p.relative_to(path)) for p in files)
+        yield from ((p, p.relative_to(path)) for p in find_pictures(path))
     elif path.exists() or not glob.has_magic(text):
         yield path, Path(path.name)  # A missing file is reported when it is its turn.
     else:

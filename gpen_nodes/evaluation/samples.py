@@ -13,13 +13,12 @@ from torch import Tensor
 
 from ..degradation import degrade
 from ..errors import ImageError, OptionError
+from ..facesets import FaceSet
 from ..images import from_uint8, resize, to_uint8
-from ..picture import read_picture
+from ..picture import find_pictures, read_picture
 from .protocols import Protocol
 
-__all__ = ["DegradedFaces", "Faces", "PictureFolder", "Sample", "Samples", "TruePictures", "as_saved"]
-
-SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".bmp")
+__all__ = ["DegradedFaces", "PictureFolder", "Sample", "Samples", "TruePictures", "as_saved"]
 
 
 @dataclass(frozen=True)
@@ -44,14 +43,6 @@ class Sample:
     def planes(self) -> Tensor | None:
         """``truth`` as measures take it, [1, 3, H, W]: one tensor, by which they know it again."""
         return None if self.truth is None else self.truth.permute(0, 3, 1, 2)
-
-
-class Faces(Interface):
-    """Faces by number, [S, S, 3] in [0, 1]."""
-
-    def __len__(self) -> int: ...
-
-    def __getitem__(self, index: int, /) -> Tensor: ...
 
 
 class Samples(Interface):
@@ -81,16 +72,11 @@ class PictureFolder:
 
     def __init__(self, folder: str | Path) -> None:
         self.folder, self.paths = Path(folder), {}
-        for path in sorted(p for p in self.folder.rglob("*") if p.suffix.lower() in SUFFIXES):
+        for path in find_pictures(folder):
             name = path.relative_to(folder).with_suffix("").as_posix()
             if self.paths.setdefault(name, path) != path:
                 raise OptionError(f"{self.paths[name]} and {path} have one name. Remove one of them.")
-        if not self.paths:
-            raise ImageError(f"{folder} holds no picture; looked for {', '.join(SUFFIXES)}.")
         self.names = list(self.paths)
-
-    def __len__(self) -> int:
-        return len(self.names)
 
     def read(self, name: str) -> Tensor:
         """[1, H, W, 3] in [0, 1].
@@ -102,25 +88,11 @@ class PictureFolder:
             raise ImageError(f"{self.folder} holds no picture named {name}.")
         return read_picture(self.paths[name]).image
 
-    def __getitem__(self, index: int) -> Tensor:
-        """A square face, [S, S, 3].
-
-        Raises:
-            ImageError: it is not square, or damaged.
-        """
-        image = self.read(self.names[index])[0]
-        if image.shape[0] != image.shape[1]:
-            raise ImageError(
-                f"{self.paths[self.names[index]]} is {image.shape[1]}×{image.shape[0]}; expected an aligned, "
-                "square face. Align photos with gpen-nodes prepare."
-            )
-        return image
-
 
 class DegradedFaces:
     """True faces, or real ones without truth, in the way of a protocol."""
 
-    def __init__(self, faces: Faces, names: Sequence[str], protocol: Protocol) -> None:
+    def __init__(self, faces: FaceSet, names: Sequence[str], protocol: Protocol) -> None:
         self.faces, self.names, self.protocol = faces, names, protocol
         self.levels = tuple(protocol.levels)
 

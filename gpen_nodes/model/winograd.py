@@ -15,6 +15,8 @@ from torch import Tensor
 
 __all__ = ["F2", "F4", "Winograd", "winograd_conv2d", "winograd_weight"]
 
+STRIP_BYTES = 8 << 20  # of transformed tiles: in cache, and below where malloc maps pages anew
+
 Matrix = tuple[tuple[float, ...], ...]
 
 
@@ -80,14 +82,19 @@ def winograd_conv2d(x: Tensor, weight: Tensor, form: Winograd) -> Tensor:
     """
     x = x.permute(0, 2, 3, 1).contiguous()
     _, height, width, inputs = x.shape
-    side, step = len(form.inputs), len(form.outputs)
+    side, step, outputs = len(form.inputs), len(form.outputs), weight.shape[2]
     down, across = (height - 2) // step, (width - 2) // step
-    # Tiles overlap: position in the tile, then the tile, then the channel.
+    to_points, to_pixels = _both_axes(form.inputs, x.dtype), _both_axes(form.outputs, x.dtype)
+    # Tiles overlap: row of tiles, position in the tile, tile, channel.
     tiles = x.as_strided(
-        (side, side, down, across, inputs), (width * inputs, inputs, step * width * inputs, step * inputs, 1)
+        (down, side, side, across, inputs),
+        (step * width * inputs, width * inputs, inputs, step * inputs, 1),
     )
-    points = _both_axes(form.inputs, x.dtype) @ tiles.reshape(side * side, -1)
-    products = torch.bmm(points.view(-1, down * across, inputs), weight)
-    y = _both_axes(form.outputs, x.dtype) @ products.view(len(weight), -1)
-    y = y.view(step, step, down, across, -1).permute(2, 0, 3, 1, 4)
-    return y.reshape(1, height - 2, width - 2, -1).permute(0, 3, 1, 2)
+    y = x.new_empty((down, step, across, step, outputs))
+    rows = max(STRIP_BYTES // (side * side * across * inputs * x.element_size()), 1)
+    for some, pixels in zip(tiles.split(rows), y.split(rows), strict=True):
+        points = to_points @ some.permute(1, 2, 0, 3, 4).reshape(side * side, -1)
+        products = torch.bmm(points.view(-1, len(some) * across, inputs), weight).view(len(weight), -1)
+        strip = (to_pixels @ products).view(step, step, len(some), across, outputs)
+        pixels.copy_(strip.permute(2, 0, 3, 1, 4))
+    return y.view(1, height - 2, width - 2, outputs).permute(0, 3, 1, 2)

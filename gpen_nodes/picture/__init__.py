@@ -2,7 +2,17 @@
 
 from __future__ import annotations
 
-from .read import Picture, read_picture
+from .find import READABLE_SUFFIXES, find_pictures, is_picture_name
+from .read import Picture, decode_picture, read_picture
 from .write import WRITABLE_SUFFIXES, write_picture
 
-__all__ = ["WRITABLE_SUFFIXES", "Picture", "read_picture", "write_picture"]
+__all__ = [
+    "READABLE_SUFFIXES",
+    "WRITABLE_SUFFIXES",
+    "Picture",
+    "decode_picture",
+    "find_pictures",
+    "is_picture_name",
+    "read_picture",
+    "write_picture",
+]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import IO
 
 import cv2
 import numpy as np
@@ -12,10 +13,11 @@ import torch
 from PIL import Image, ImageCms
 from torch import Tensor
 
+from ..atomic import remedy
 from ..errors import ImageError
 from .metadata import Metadata, read_metadata, read_orientation
 
-__all__ = ["Picture", "read_picture"]
+__all__ = ["Picture", "decode_picture", "read_picture"]
 
 # Not every format that Pillow knows: some start other programs (EPS), some take any bytes for theirs (TGA).
 _READABLE = ("PNG", "JPEG", "WEBP", "TIFF", "BMP", "GIF", "PPM", "JPEG2000")
@@ -63,28 +65,42 @@ def read_picture(path: str | os.PathLike[str]) -> Picture:
     if not path.exists():
         raise ImageError(f"{path} does not exist. Check the path.")
     try:
-        with Image.open(path, formats=_READABLE) as file:
-            return _read(path, file)
+        stream = path.open("rb")
+    except OSError as error:
+        raise ImageError(f"{path} cannot be read: {remedy(error)}") from error
+    with stream:
+        return decode_picture(stream, str(path))
+
+
+def decode_picture(stream: IO[bytes], name: str) -> Picture:
+    """Read one picture from a stream that can be searched; ``name`` is what errors call it.
+
+    Raises:
+        ImageError: as ``read_picture``.
+    """
+    try:
+        with Image.open(stream, formats=_READABLE) as file:
+            return _read(name, file, stream)
     except ImageError:
         raise
     except Image.UnidentifiedImageError as error:
-        raise ImageError(f"{path} is no picture that can be read; {', '.join(_READABLE)} can.") from error
+        raise ImageError(f"{name} is no picture that can be read; {', '.join(_READABLE)} can.") from error
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
-        raise ImageError(f"{path} is too large: {error} Scale it down first.") from error
+        raise ImageError(f"{name} is too large: {error} Scale it down first.") from error
     except Exception as error:  # Pillow's decoders raise nearly anything on damaged files
-        raise ImageError(f"{path} is damaged or cannot be read: {error}. Get or save it again.") from error
+        raise ImageError(f"{name} is damaged or cannot be read: {error}. Get or save it again.") from error
 
 
-def _read(path: Path, file: Image.Image) -> Picture:
+def _read(name: str, file: Image.Image, stream: IO[bytes]) -> Picture:
     width, height = file.size
     if width < 1 or height < 1:
-        raise ImageError(f"{path} is {width}×{height} px: there is nothing to see.")
+        raise ImageError(f"{name} is {width}×{height} px: there is nothing to see.")
     if width * height > _MAX_PIXELS:
         raise ImageError(
-            f"{path} is {width}×{height} px; at most {_MAX_PIXELS:,} pixels are read. Scale it down."
+            f"{name} is {width}×{height} px; at most {_MAX_PIXELS:,} pixels are read. Scale it down."
         )
     mode, metadata, orientation = file.mode, read_metadata(file), read_orientation(file)
-    pixels = _decode_deep(path, file) if _is_deep(path, file) else _decode(path, file)
+    pixels = _decode_deep(name, file, stream) if _is_deep(file, stream) else _decode(name, file)
     if file.format != "TIFF":  # which Pillow and OpenCV both turn by themselves
         pixels = _turn_upright(pixels, orientation)
     largest = np.iinfo(pixels.dtype).max
@@ -99,11 +115,14 @@ def _read(path: Path, file: Image.Image) -> Picture:
     )
 
 
-def _is_deep(path: Path, file: Image.Image) -> bool:
+def _is_deep(file: Image.Image, stream: IO[bytes]) -> bool:
     """Whether this is a PNG or TIFF of 16 bits per channel, of which Pillow would drop the lower 8."""
     if file.format == "PNG":
-        with path.open("rb") as stream:
-            return stream.read(25)[24] == 16  # the bit depth, where every PNG has it
+        place = stream.tell()
+        stream.seek(24)
+        depth = stream.read(1)  # where every PNG has it
+        stream.seek(place)
+        return depth == b"\x10"
     if file.format == "TIFF":
         tags = file.tag_v2  # type: ignore[attr-defined]  # TiffImageFile's
         # BitsPerSample, SamplesPerPixel, and PhotometricInterpretation: gray or RGB.
@@ -111,10 +130,11 @@ def _is_deep(path: Path, file: Image.Image) -> bool:
     return False
 
 
-def _decode_deep(path: Path, file: Image.Image) -> np.ndarray:
-    pixels = cv2.imdecode(np.fromfile(path, np.uint8), cv2.IMREAD_UNCHANGED)
+def _decode_deep(name: str, file: Image.Image, stream: IO[bytes]) -> np.ndarray:
+    stream.seek(0)
+    pixels = cv2.imdecode(np.frombuffer(stream.read(), np.uint8), cv2.IMREAD_UNCHANGED)
     if pixels is None or pixels.dtype != np.uint16:
-        raise ImageError(f"{path} is a damaged 16-bit file, or of a kind that cannot be read. Save it again.")
+        raise ImageError(f"{name} is a damaged 16-bit file, or of a kind that cannot be read. Save it again.")
     if file.format == "TIFF" and file.tag_v2.get(262) == 0:  # type: ignore[attr-defined]
         pixels = 65535 - pixels  # white is zero, which OpenCV and Pillow overlook at 16 bits
     if pixels.ndim == 2:
@@ -122,10 +142,10 @@ def _decode_deep(path: Path, file: Image.Image) -> np.ndarray:
     return cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB if pixels.shape[2] == 3 else cv2.COLOR_BGRA2RGBA)
 
 
-def _decode(path: Path, file: Image.Image) -> np.ndarray:
+def _decode(name: str, file: Image.Image) -> np.ndarray:
     """Pixels of one frame: ``[H, W, 3]`` RGB or ``[H, W, 4]`` RGBA, uint8, or uint16 for gray of 16 bits."""
     if file.mode in ("I", "F"):
-        raise ImageError(f"{path} holds 32-bit values of unknown range. Save it with 8 or 16 bits.")
+        raise ImageError(f"{name} holds 32-bit values of unknown range. Save it with 8 or 16 bits.")
     if file.mode.startswith("I;16"):
         return np.repeat(np.asarray(file).astype(np.uint16)[..., None], 3, axis=2)
     if file.mode == "LAB":  # the one mode that Pillow's convert doesn't take

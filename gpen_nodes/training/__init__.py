@@ -1,21 +1,17 @@
-"""How models are made: aligned faces, losses, the loop."""
+"""How models are made: faces to learn from, losses, the loop."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
 from .config import TrainingConfig, read_config, to_toml
-from .dataset import FaceStore
-from .pictures import open_faces
 from .prepare import prepare_faces
 
 if TYPE_CHECKING:
     from .loop import train
 
 __all__ = [
-    "FaceStore",
     "TrainingConfig",
-    "open_faces",
     "prepare_faces",
     "read_config",
     "to_toml",

@@ -1,25 +1,21 @@
-"""Aligned faces on disk, degraded on the fly."""
+"""True faces, varied and degraded on the fly."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Protocol
 
 import numpy as np
 import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from ..atomic import replacing
 from ..degradation import DegradationRecipe, degrade
 from ..errors import ImageError
-from ..images import from_uint8, resize, to_network
+from ..facesets import FaceSet
+from ..images import resize, to_network
 
-__all__ = ["FaceSource", "FaceStore", "TrainingPairs"]
-
-PIXELS, SOURCES = "faces.npy", "faces.json"
+__all__ = ["TrainingPairs"]
 
 _LIGHT = DegradationRecipe(
     scale=(1, 1),
@@ -32,70 +28,6 @@ _LIGHT = DegradationRecipe(
     jpeg_probability=0,
     colour_probability=0.3,
 )
-
-
-class FaceSource(Protocol):
-    """Aligned faces by number, and the photo that each is from."""
-
-    @property
-    def sources(self) -> Sequence[str] | np.ndarray: ...
-
-    def __len__(self) -> int: ...
-
-    def __getitem__(self, index: int, /) -> Tensor:
-        """One face, [S, S, 3] in [0, 1]; ImageError if it can't be read."""
-        ...
-
-
-class FaceStore:
-    """Aligned faces of one size in a folder.
-
-    ``faces.npy`` holds their pixels, uint8 [N, S, S, 3] RGB, and ``faces.json`` the photo that each is from.
-
-    Raises:
-        ImageError: the files are missing, damaged, or do not belong together.
-    """
-
-    def __init__(self, folder: str | Path) -> None:
-        pixels, sources = Path(folder) / PIXELS, Path(folder) / SOURCES
-        if not pixels.is_file():
-            raise ImageError(
-                f"No aligned faces in {folder}: expected {PIXELS}. Make them from a folder of photos with "
-                "gpen-nodes prepare."
-            )
-        try:
-            self.pixels = np.load(pixels, mmap_mode="r")
-            self.sources: list[str] = json.loads(sources.read_text(encoding="utf-8"))
-        except (OSError, ValueError) as error:
-            raise ImageError(
-                f"{PIXELS} or {SOURCES} in {folder} cannot be read: {error}. Prepare them anew."
-            ) from error
-        if self.pixels.dtype != np.uint8 or self.pixels.shape[1:] != (*self.pixels.shape[1:2] * 2, 3):
-            raise ImageError(
-                f"{pixels} holds {self.pixels.dtype} of shape {self.pixels.shape}; expected uint8 "
-                "[N, S, S, 3]. Prepare the faces anew."
-            )
-        if len(self.sources) != len(self.pixels):
-            raise ImageError(
-                f"{folder} holds {len(self.pixels)} faces and {len(self.sources)} sources; expected one for "
-                "each. Prepare them anew."
-            )
-
-    @staticmethod
-    def write(folder: str | Path, pixels: np.ndarray, sources: list[str]) -> None:
-        """Write a store of uint8 [N, S, S, 3] and the photo that each face is from; both files or none."""
-        folder = Path(folder)
-        folder.mkdir(parents=True, exist_ok=True)
-        with replacing(folder / PIXELS) as pixels_file, replacing(folder / SOURCES) as sources_file:
-            np.save(pixels_file, pixels)
-            sources_file.write_text(json.dumps(sources), encoding="utf-8")
-
-    def __len__(self) -> int:
-        return len(self.pixels)
-
-    def __getitem__(self, index: int) -> Tensor:
-        """One face, [S, S, 3] in [0, 1]."""
-        return from_uint8(np.array(self.pixels[index]))
 
 
 def vary(truth: Tensor, chance: torch.Generator) -> Tensor:
@@ -130,7 +62,7 @@ class TrainingPairs(Dataset):
 
     def __init__(
         self,
-        faces: FaceSource,
+        faces: FaceSet,
         size: int,
         recipe: DegradationRecipe,
         *,

@@ -6,7 +6,6 @@ import contextlib
 import dataclasses
 import itertools
 import os
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -18,16 +17,14 @@ from lightning_fabric.strategies.ddp import DDPStrategy
 from torch.utils.data import DataLoader
 from tqdm import tqdm
 
-from ..atomic import remedy, replacing
-from ..checkpoints import Checkpoint, write_checkpoint
-from ..errors import CheckpointError, ImageError, OptionError
+from ..errors import OptionError
+from ..facesets import open_faces
 from ..model import Gpen
-from .config import TrainingConfig, to_toml
+from .config import TrainingConfig
 from .dataset import TrainingPairs
-from .log import Log
+from .folder import STATE, RunFolder, going_on
 from .losses import Objective
 from .order import Order
-from .pictures import open_faces
 from .plan import describe_plan
 from .samples import Samples
 from .stage import Pair, Stage
@@ -35,8 +32,7 @@ from .start import start_networks
 
 __all__ = ["make_fabric", "plan", "train"]
 
-STATE, SKIPPED = "state.pt", "skipped.txt"
-PLACES = ("faces", "run", "start", "networks", "processes", "nodes", "workers", "tensorboard")
+SKIPPED = "skipped.txt"
 
 
 def train(
@@ -65,17 +61,16 @@ def train(
     if not config.run:
         raise OptionError("run names no folder; expected one for the run's files, such as run=runs/first.")
     stage, pairs, samples = _prepare(config, objective, fabric)
-    folder = Path(config.run)
-    stage.resume(folder / STATE)
-    log = _open_folder(stage, folder) if stage.fabric.is_global_zero else None
+    stage.resume(Path(config.run, STATE))
+    folder = RunFolder(Path(config.run), stage) if stage.fabric.is_global_zero else None
     stage.fabric.barrier()
     try:
-        _run(stage, _batches(stage, pairs), samples, folder, log)
+        _run(stage, _batches(stage, pairs), samples, folder)
     finally:
-        # Ctrl-C included: nothing learnt is lost.
-        _save(stage, folder / STATE)
-    if stage.fabric.is_global_zero:
-        _write_model(stage, folder / "model.safetensors")
+        if folder is not None:
+            folder.save()  # after Ctrl-C, too: nothing learnt is lost
+    if folder is not None:
+        folder.write_model("model.safetensors")
     return stage.ema.model
 
 
@@ -160,67 +155,18 @@ def _one_opencv_thread() -> Iterator[None]:
         cv2.setNumThreads(before)
 
 
-def _open_folder(stage: Stage, folder: Path) -> Log:
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with replacing(folder / "config.toml") as temporary:
-            temporary.write_text(to_toml(stage.config), encoding="utf-8")
-        return Log(folder / "losses.csv", stage.done, tensorboard=stage.config.tensorboard)
-    except OSError as error:
-        raise CheckpointError(f"{folder} cannot be written to: {remedy(error)}") from error
-
-
-def _run(stage: Stage, steps: Iterator[list[Pair]], samples: Samples, folder: Path, log: Log | None) -> None:
-    """Take the steps that are left; who has a log writes sheets, losses and states on the way."""
+def _run(stage: Stage, steps: Iterator[list[Pair]], samples: Samples, folder: RunFolder | None) -> None:
+    """Take the steps that are left; who has a folder writes sheets, losses and states on the way."""
     config = stage.config
-    progress = tqdm(steps, initial=stage.done, total=config.steps, disable=log is None)
+    progress = tqdm(steps, initial=stage.done, total=config.steps, disable=folder is None)
     for batches in progress:
         terms = stage.step(batches)
-        if log is None:
+        if folder is None:
             continue
-        log.add(terms)
+        folder.log.add(terms)
         if stage.done % config.sample_every == 0 or stage.done == config.steps:
-            with _going_on(stage.done):
-                progress.set_postfix_str(_report(stage, samples, log, folder))
+            with going_on(stage.done):
+                progress.set_postfix_str(folder.report(samples))
         if stage.done % config.save_every == 0:
-            with _going_on(stage.done):
-                _save(stage, folder / STATE)
-
-
-def _report(stage: Stage, samples: Samples, log: Log, folder: Path) -> str:
-    """A sheet, a line in the log, and the model if there was no better one; a short text."""
-    sheet = folder / f"samples-{stage.done:06d}.png"
-    figures = samples.write(stage.ema.model, stage.objective, sheet)
-    text = log.write(stage.done, figures)
-    if figures["objective"] < stage.best:
-        _write_model(stage, folder / "best.safetensors")
-        stage.best = figures["objective"]
-    return text
-
-
-@contextlib.contextmanager
-def _going_on(step: int) -> Iterator[None]:
-    """A disk that is full in the middle of a run ends no run: it may have room the next time."""
-    try:
-        yield
-    except (OSError, CheckpointError, ImageError) as error:
-        said = remedy(error) if isinstance(error, OSError) else error
-        tqdm.write(f"Step {step}: {said} Training goes on.", file=sys.stderr)
-
-
-def _save(stage: Stage, path: Path) -> None:
-    try:
-        stage.save(path)
-    except OSError as error:
-        former = " That of an earlier step stays there." if path.exists() else ""
-        raise CheckpointError(
-            f"The state after step {stage.done} cannot be written to {path}: {remedy(error)}{former}"
-        ) from error
-
-
-def _write_model(stage: Stage, path: Path) -> None:
-    average = stage.ema.model
-    # How it was trained. What the network looks like is told by its own config, and paths concern nobody.
-    untold = {*dataclasses.asdict(average.config), *PLACES}
-    told = {name: value for name, value in dataclasses.asdict(stage.config).items() if name not in untold}
-    write_checkpoint(Checkpoint(average.state_dict(), average.config, told), path)
+            with going_on(stage.done):
+                folder.save()

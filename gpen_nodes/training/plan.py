@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
 import statistics
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import NamedTuple
 
 import torch
@@ -30,6 +32,7 @@ def describe_plan(stage: Stage, steps: Iterator[list[Pair]], *, faces: int, kept
     first = next(steps)
     memory = _memory(stage, *first[0])
     working, waiting = _time(stage, first, steps)
+    peak = _peak_memory(fabric.device)
     seconds = working + waiting
     processes = fabric.world_size
     per_step = config.batch * config.accumulate * processes
@@ -42,15 +45,14 @@ def describe_plan(stage: Stage, steps: Iterator[list[Pair]], *, faces: int, kept
         "faces": f"{faces} to train on, {kept} kept out",
         "runs on": f"{processes} × {fabric.device.type}, {config.precision}",
         "a step": f"{per_step} faces: {processes} × {config.accumulate} batches of {config.batch}",
-        "memory": f"about {sum(memory.values()) / 1e9:.2f} GB a process: "
+        "memory": f"{peak / 1e9:.2f} GB a process at most" if peak else "not measured on this system",
+        "by count": f"about {sum(memory.values()) / 1e9:.2f} GB, also for a device that is not here: "
         + ", ".join(f"{name} {size / 1e9:.2f}" for name, size in memory.items()),
         "time": f"{seconds:.3f} s a step, {waiting:.3f} of them waiting for faces; "
         f"{per_step / seconds:.2f} faces/s",
         "in all": f"{config.steps} steps, {config.steps * per_step / faces:.1f} epochs, "
         f"about {seconds * config.steps / 3600:.1f} hours",
     }
-    if fabric.device.type == "cuda":
-        rows["memory"] += f"; seen {torch.cuda.max_memory_allocated(fabric.device) / 1e9:.2f} GB"
     return "\n".join(f"{name:15}{value}" for name, value in rows.items())
 
 
@@ -104,6 +106,15 @@ def _memory(stage: Stage, degraded: Tensor, truth: Tensor) -> dict[str, int]:
         # What a layer works on meanwhile: about four tensors of the largest layer, in fp32, as seen on a CPU.
         "in flight": 4 * 4 * max(tensor.numbers for tensor in saved),
     }
+
+
+def _peak_memory(device: torch.device) -> int | None:
+    """The most bytes that this process has held: on a GPU those of tensors, on a CPU all that is resident."""
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device)
+    status = Path("/proc/self/status")  # Linux; getrusage would count the parent's memory, too
+    found = re.search(r"VmHWM:\s+(\d+) kB", status.read_text()) if status.exists() else None
+    return int(found[1]) * 1024 if found and device.type == "cpu" else None
 
 
 def _time(stage: Stage, first: list[Pair], steps: Iterator[list[Pair]]) -> tuple[float, float]:

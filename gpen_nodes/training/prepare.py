@@ -9,10 +9,9 @@ from tqdm import tqdm
 
 from ..errors import FaceError, ImageError
 from ..faces import align_face, detect_faces
+from ..facesets import FaceStore
 from ..images import to_uint8
-from ..picture import read_picture
-from .dataset import FaceStore
-from .pictures import SUFFIXES
+from ..picture import find_pictures, read_picture
 
 __all__ = ["prepare_faces"]
 
@@ -35,9 +34,7 @@ def prepare_faces(
         ImageError: the folder holds no photo.
         FaceError: no photo holds a face.
     """
-    paths = sorted(p for p in Path(photos).rglob("*") if p.suffix.lower() in SUFFIXES)
-    if not paths:
-        raise ImageError(f"{photos} holds no photo; looked for {', '.join(SUFFIXES)}.")
+    paths = find_pictures(photos)
     crops, sources, failed = [], [], []
     for path in tqdm(paths, desc="photos", unit="", disable=None):
         try:

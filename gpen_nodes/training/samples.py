@@ -11,10 +11,10 @@ from torch import Tensor
 from ..degradation import EVALUATION_RECIPE, degrade
 from ..errors import ImageError
 from ..evaluation.metrics import gradient_energy, psnr
+from ..facesets import FaceSet
 from ..images import from_network, resize, to_network
 from ..model import Gpen
 from ..picture import write_picture
-from .dataset import FaceSource
 from .losses import Objective
 
 __all__ = ["Samples"]
@@ -32,7 +32,7 @@ class Samples:
         ImageError: there are none.
     """
 
-    def __init__(self, faces: FaceSource, size: int) -> None:
+    def __init__(self, faces: FaceSet, size: int) -> None:
         self.faces, self.size = faces, size
         self.kept = list(range(0, len(faces), 64))[:KEPT]
         sources = {faces.sources[i] for i in self.kept}

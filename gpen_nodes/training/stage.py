@@ -54,6 +54,9 @@ class Stage:
         self.adversarial = Adversarial(
             config.adversarial, config.r1, config.r1_every, config.discriminator_size
         )
+        for weight in self.raw.parameters():
+            if weight.dim() == 4 and weight.shape[2:] == (1, 1):
+                weight.register_hook(_plain_strides)
         self.model, own = fabric.setup(self._compiled(self.raw), make_optimizer(self.raw, config))
         self.optimizers = {"optimizer": own}
         self.judge = None
@@ -161,8 +164,6 @@ class Stage:
             DegenerateOutputError: the weights are not finite any more; what was saved before stays.
             OSError: the file cannot be written; what was saved before stays.
         """
-        if not self.fabric.is_global_zero:
-            return
         if not all(bool(torch.isfinite(p).all()) for p in self.raw.parameters()):
             raise DegenerateOutputError(
                 f"After step {self.done} the weights hold NaN or infinity. {path} still holds the last good "
@@ -189,8 +190,17 @@ class Stage:
                 if name in state:  # A state without a discriminator may go on with one.
                     part.load_state_dict(state[name])
             self.done, self.best = state["step"], state.get("best", math.inf)
-        except (RuntimeError, ValueError, KeyError, EOFError, pickle.UnpicklingError) as error:
+        except (RuntimeError, ValueError, TypeError, KeyError, EOFError, pickle.UnpicklingError) as error:
             raise OptionError(
                 f"{path} is damaged or of another network than this run's. Choose another folder, or remove "
                 "the file to start anew."
             ) from error
+
+
+def _plain_strides(gradient: Tensor) -> Tensor:
+    """The same memory with the strides that the weight has.
+
+    A 1×1 weight is contiguous and channels_last at once; convolutions give its gradient the strides of the
+    latter, and DDP would copy that gradient into its bucket on its own, with a warning.
+    """
+    return gradient.reshape(-1).view(gradient.shape)

@@ -12,7 +12,7 @@ from PIL import Image
 from gpen_nodes import to_uint8
 from gpen_nodes.cli import main
 from gpen_nodes.evaluation.samples import PictureFolder
-from gpen_nodes.training import FaceStore
+from gpen_nodes.facesets import FaceStore
 
 
 def call(*words: object) -> int:
@@ -157,7 +157,7 @@ def test_identity_takes_mobilefacenet(faces, shared_data, tmp_path):
             ["--data", "{faces}", "--protocol", "ours"],
             "expected one of portraits-256, portraits-512, celeba-hq, lfw",
         ),
-        (["--data", "{empty}"], "{empty} holds no picture"),
+        (["--data", "{empty}"], "No aligned faces in {empty}"),
         (["--data", "{faces}", "--model", "{empty}/none.pth"], "No checkpoint at"),
         (["--data", "{faces}", "--limit", "0"], "a limit of 0; expected"),
         (["--restored", "{faces}", "--embedder", "{empty}/none.onnx"], "none.onnx"),

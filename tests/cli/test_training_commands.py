@@ -13,8 +13,9 @@ from PIL import Image, ImageOps
 from gpen_nodes import to_uint8
 from gpen_nodes.checkpoints import read_checkpoint
 from gpen_nodes.cli import main
+from gpen_nodes.facesets import FaceStore
 from gpen_nodes.model import GpenConfig
-from gpen_nodes.training import FaceStore, read_config
+from gpen_nodes.training import read_config
 
 ROOT = Path(__file__).resolve().parents[2]
 STAGE = """
@@ -156,7 +157,7 @@ def test_a_dry_run_says_what_it_would_take(faces, stage, tmp_path, capsys):
 @pytest.mark.parametrize(
     ("words", "sentence"),
     [
-        (["prepare", "{empty}", "{out}"], "{empty} holds no photo; looked for"),
+        (["prepare", "{empty}", "{out}"], "{empty} holds no picture; looked for"),
         (["prepare", "{photos}", "{out}", "--min_face", "400"], "No face of 400 px or more in the 4 photos"),
         (["prepare", "{photos}", "{out}", "--template", "nose"], "nose"),
     ],

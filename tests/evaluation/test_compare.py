@@ -189,9 +189,7 @@ def test_picture_folders(tmp_path):
     write_picture(tmp_path / "a.png", torch.rand(8, 10, 3))
     folder = PictureFolder(tmp_path)
     assert folder.names == ["a", "sub/b"]
-    assert torch.equal(folder[1], as_saved(picture))
-    with pytest.raises(ImageError, match="10×8; expected an aligned, square face"):
-        folder[0]
+    assert torch.equal(folder.read("sub/b")[0], as_saved(picture))
     write_picture(tmp_path / "a.jpg", torch.rand(8, 8, 3))
     with pytest.raises(OptionError, match="have one name"):
         PictureFolder(tmp_path)

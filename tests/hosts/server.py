@@ -73,6 +73,12 @@ class Server:
     def put(self, name: str, data: bytes) -> None:
         (self.folder / "input" / name).write_bytes(data)
 
+    def cpu_seconds(self) -> float:
+        """How long the host has worked so far, all threads together."""
+        import psutil  # ComfyUI needs it itself
+
+        return sum(psutil.Process(self.process.pid).cpu_times()[:2])
+
     def queue(self, prompt: dict[str, Any]) -> str:
         return self.call("/prompt", {"prompt": prompt})["prompt_id"]
 

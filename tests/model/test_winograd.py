@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gpen_nodes.model import folded_layers
+from gpen_nodes.model import folded_layers, winograd
 from gpen_nodes.model.winograd import F2, F4, winograd_conv2d, winograd_weight
 
 
@@ -26,6 +26,18 @@ def test_same_as_a_convolution(form, down, across, channels):
     y = winograd_conv2d(x, winograd_weight(weight, form, torch.float32), form)
     expected = F.conv2d(x.double(), weight.double())
     assert y.shape == expected.shape
+    assert (y - expected).norm() < 2e-5 * expected.norm()
+
+
+@pytest.mark.parametrize("strip_bytes", [1, 4 * 36 * 4 * 8 * 2])
+def test_same_in_strips(monkeypatch, strip_bytes):
+    """One row of tiles at a time; two of five, so that the last strip is lower than the others."""
+    generator = torch.Generator().manual_seed(0)
+    x = torch.randn(1, 8, 22, 18, generator=generator)
+    weight = torch.randn(8, 8, 3, 3, generator=generator)
+    monkeypatch.setattr(winograd, "STRIP_BYTES", strip_bytes)
+    y = winograd_conv2d(x, winograd_weight(weight, F4, torch.float32), F4)
+    expected = F.conv2d(x.double(), weight.double())
     assert (y - expected).norm() < 2e-5 * expected.norm()
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from gpen_nodes.training import FaceStore
+from gpen_nodes.facesets import FaceStore
 
 
 @pytest.fixture(scope="session")

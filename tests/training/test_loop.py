@@ -22,8 +22,9 @@ from gpen_nodes.errors import (
     MissingWeightsError,
     OptionError,
 )
+from gpen_nodes.facesets import FaceStore
 from gpen_nodes.model import GpenConfig
-from gpen_nodes.training import FaceStore, loop, read_config, train
+from gpen_nodes.training import loop, read_config, train
 from gpen_nodes.training import stage as stage_module
 from gpen_nodes.training.losses import Objective, adversarial
 from tests.training.small import CONFIG, PLAIN, assert_equal, run, state_of
@@ -267,12 +268,14 @@ def test_refusals_leave_the_folder_alone(faces, tmp_path):
     assert not folder.exists()
 
 
-@pytest.mark.parametrize("damage", ["another network", "cut short", "empty", "no state"])
+@pytest.mark.parametrize("damage", ["another network", "cut short", "empty", "no state", "no dictionary"])
 def test_a_state_that_does_not_fit_is_refused(faces, whole, tmp_path, damage):
     path, data = tmp_path / "state.pt", (whole / "state.pt").read_bytes()
     config = dataclasses.replace(CONFIG, narrow=0.125) if damage == "another network" else CONFIG
     if damage == "no state":
         torch.save({"weights": torch.zeros(3)}, path)
+    elif damage == "no dictionary":
+        torch.save([1, 2], path)
     else:
         path.write_bytes({"another network": data, "cut short": data[:1000], "empty": b""}[damage])
     with pytest.raises(OptionError, match=r"state\.pt is damaged or of another network"):

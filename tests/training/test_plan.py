@@ -4,13 +4,20 @@ from __future__ import annotations
 
 import dataclasses
 import re
+import subprocess
+import sys
+from pathlib import Path
 
+import pytest
 import torch
 from torch import nn
 
 from gpen_nodes.training.loop import plan
 from gpen_nodes.training.plan import saved_tensors
+from gpen_nodes.training.stage import Stage
 from tests.training.small import PLAIN
+
+ROOT = Path(__file__).resolve().parents[2]
 
 
 def test_what_autograd_keeps_is_counted_once():
@@ -38,6 +45,33 @@ def test_a_plan_says_what_the_run_takes_and_writes_nothing(faces, tmp_path):
     assert "1000 steps, 500.0 epochs, about " in text
     seconds, hours = (float(re.search(p, text)[1]) for p in (r"([\d.]+) s a step", r"about ([\d.]+) hours"))
     assert abs(hours - seconds * 1000 / 3600) < 0.06
-    total, *parts = map(float, re.findall(r"([\d.]+)(?: GB|,|$)", re.search("memory.*", text)[0]))
+    total, *parts = map(float, re.findall(r"([\d.]+)(?: GB|,|$)", re.search("by count.*", text)[0]))
     assert total > 0
     assert abs(total - sum(parts)) < 0.03
+
+
+def test_gradients_lie_in_memory_as_their_weights_do(faces, monkeypatch):
+    """Else DDP copies them one by one. The ResNet has the 1×1 convolutions of stride 2 where they differ."""
+    strides = []
+
+    def look(self):
+        strides.extend((p.stride(), p.grad.stride()) for p in self.raw.parameters() if p.grad is not None)
+
+    monkeypatch.setattr(Stage, "_move_weights", look)
+    plan(dataclasses.replace(PLAIN, faces=str(faces), encoder="resnet50"))
+    assert strides
+    assert all(own == of_gradient for own, of_gradient in strides)
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="resident memory is read from Linux's /proc")
+def test_memory_is_what_the_process_has_held(faces):
+    """In a process of its own, whose peak nothing before it has raised."""
+    script = (
+        "import dataclasses; from gpen_nodes.training.loop import plan;"
+        "from tests.training.small import PLAIN;"
+        "held = b'x' * 700_000_000; del held;"
+        f"print(plan(dataclasses.replace(PLAIN, faces={str(faces)!r})));"
+    )
+    run = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, cwd=ROOT)
+    (peak,) = re.findall(r"memory +([\d.]+) GB a process at most", run.stdout)
+    assert 0.9 < float(peak) < 1.6  # what it held for a moment, and torch itself

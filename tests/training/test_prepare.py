@@ -9,8 +9,9 @@ import pytest
 from PIL import Image
 
 from gpen_nodes.errors import FaceError, ImageError
+from gpen_nodes.facesets import FaceStore
 from gpen_nodes.images import to_uint8
-from gpen_nodes.training import FaceStore, prepare_faces
+from gpen_nodes.training import prepare_faces
 
 
 @pytest.fixture
@@ -46,7 +47,7 @@ def test_a_photo_without_large_faces_gives_none(photos, tmp_path):
 
 
 def test_a_folder_without_photos_is_refused(tmp_path):
-    with pytest.raises(ImageError, match=r"holds no photo; looked for \.jpg"):
+    with pytest.raises(ImageError, match=r"holds no picture; looked for \.png"):
         prepare_faces(tmp_path, tmp_path / "faces", size=64)
 
 

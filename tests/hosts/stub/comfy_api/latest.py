@@ -1,4 +1,4 @@
-"""V3 nodes, as 0.8.0 has them: a Schema without search aliases."""
+"""V3 nodes, as 0.3.64 has them: a Schema without search aliases, inputs that take no extra values."""
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
@@ -13,21 +13,21 @@ class ComfyExtension(ABC):
 
 def _type(io_type, *, widget, **known):
     class Input:
-        def __init__(self, id, display_name=None, optional=False, tooltip=None, extra_dict=None, **options):
+        def __init__(self, id, display_name=None, optional=False, tooltip=None, **options):
             allowed = {*known, *(("default", "socketless", "force_input") if widget else ())}
             if not set(options) <= allowed:
                 raise TypeError(f"{io_type} knows no {sorted(set(options) - allowed)}")
             self.id, self.io_type, self.optional, self.tooltip = id, io_type, optional, tooltip
-            self.options = {**known, **options, **(extra_dict or {})}
+            self.options, self.extra_dict = {**known, **options}, {}
 
         def as_dict(self):
-            values = {"tooltip": self.tooltip, **self.options}
+            values = {"tooltip": self.tooltip, **self.options, **self.extra_dict}
             return {name: value for name, value in values.items() if value is not None}
 
     class Output:
         def __init__(self, id=None, display_name=None, tooltip=None, is_output_list=False):
             self.id, self.io_type, self.tooltip = id, io_type, tooltip
-            self.display_name = display_name or id
+            self.display_name = display_name or io_type
 
     return SimpleNamespace(Input=Input, Output=Output, io_type=io_type)
 

@@ -17,7 +17,7 @@ from torch.utils.data import DataLoader
 
 from gpen_nodes.degradation import DegradationRecipe
 from gpen_nodes.errors import ImageError
-from gpen_nodes.training import FaceStore, open_faces
+from gpen_nodes.facesets import FaceStore, open_faces
 from gpen_nodes.training.dataset import TrainingPairs
 from gpen_nodes.training.order import Order
 

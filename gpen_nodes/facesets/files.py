@@ -7,7 +7,6 @@ whose reference counts would make every forked worker copy them page by page.
 
 from __future__ import annotations
 
-import glob
 import io
 import os
 import tarfile
@@ -17,27 +16,23 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
 from torch import Tensor
 
 from ..errors import ImageError
-from ..images import from_uint8
-from .dataset import PIXELS, FaceStore
+from ..picture import READABLE_SUFFIXES, decode_picture, is_picture_name
+from .store import PIXELS
 
-__all__ = ["SUFFIXES", "Faces", "open_faces"]
-
-SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff", ".bmp")
-_FORMATS = ("PNG", "JPEG", "WEBP", "TIFF", "BMP")
+__all__ = ["FolderFaces", "ShardFaces", "ZipFaces"]
 
 
-class Faces(ABC):
+class FaceFiles(ABC):
     """Aligned faces by number; ``sources`` are their files' names, each a photo of its own."""
 
     def __init__(self, place: str, names: Sequence[str]) -> None:
         if not names:
             raise ImageError(
                 f"No aligned faces in {place}: found neither {PIXELS} nor tar files nor pictures "
-                f"({', '.join(SUFFIXES)}). Make them from a folder of photos with gpen-nodes prepare."
+                f"({', '.join(READABLE_SUFFIXES)}). Make them of a folder of photos with gpen-nodes prepare."
             )
         self.place, self.sources = place, np.array(names)
 
@@ -52,40 +47,40 @@ class Faces(ABC):
         """
         name = f"{self.sources[index]} in {self.place}"
         try:
-            with Image.open(io.BytesIO(self._bytes(index)), formats=_FORMATS) as file:
-                pixels = np.array(file.convert("RGB"))  # writable
-        except Exception as error:  # Pillow's decoders and zlib raise nearly anything on damaged files
+            data = self._bytes(index)
+        except Exception as error:  # zlib raises nearly anything on damaged files
             raise ImageError(f"{name} is damaged or cannot be read: {error}.") from error
-        height, width, _ = pixels.shape
+        face = decode_picture(io.BytesIO(data), name).image[0]
+        height, width, _ = face.shape
         if height != width:
             raise ImageError(
                 f"{name} is {width}×{height} px; expected a square, such as gpen-nodes prepare makes."
             )
-        return from_uint8(pixels)
+        return face
 
     @abstractmethod
     def _bytes(self, index: int) -> bytes:
         """Of one file."""
 
 
-class FolderFaces(Faces):
+class FolderFaces(FaceFiles):
     """Every picture file below a folder."""
 
     def __init__(self, folder: Path) -> None:
-        paths = (p.relative_to(folder) for p in folder.rglob("*") if _is_picture(p.name))
+        paths = (p.relative_to(folder) for p in folder.rglob("*") if is_picture_name(p.name))
         super().__init__(str(folder), sorted(map(str, paths)))
 
     def _bytes(self, index: int) -> bytes:
         return Path(self.place, str(self.sources[index])).read_bytes()
 
 
-class ZipFaces(Faces):
+class ZipFaces(FaceFiles):
     """Every picture file in a zip file."""
 
     def __init__(self, path: Path) -> None:
         self._open: tuple[int, zipfile.ZipFile] | None = None
         self.place = str(path)
-        super().__init__(self.place, sorted(filter(_is_picture, self._zip().namelist())))
+        super().__init__(self.place, sorted(filter(is_picture_name, self._zip().namelist())))
 
     def _bytes(self, index: int) -> bytes:
         return self._zip().read(str(self.sources[index]))
@@ -103,7 +98,7 @@ class ZipFaces(Faces):
         return self.__dict__ | {"_open": None}
 
 
-class ShardFaces(Faces):
+class ShardFaces(FaceFiles):
     """Every picture file in uncompressed tar files, read from its place there."""
 
     def __init__(self, place: str, shards: Sequence[Path]) -> None:
@@ -111,7 +106,7 @@ class ShardFaces(Faces):
         for number, shard in enumerate(shards):
             try:
                 with tarfile.open(shard, "r:") as file:  # compressed ones can't be read at random
-                    members = [m for m in file if m.isfile() and _is_picture(m.name)]
+                    members = [m for m in file if m.isfile() and is_picture_name(m.name)]
             except tarfile.TarError as error:
                 raise ImageError(
                     f"{shard} is no tar file, a damaged or a compressed one: {error}. Get it again, or "
@@ -127,34 +122,3 @@ class ShardFaces(Faces):
         with Path(self.shards[shard]).open("rb") as file:
             file.seek(offset)
             return file.read(size)
-
-
-def _is_picture(name: str) -> bool:
-    # macOS puts a ._ file beside each file of an archive.
-    return name.lower().endswith(SUFFIXES) and not Path(name).name.startswith(".")
-
-
-def open_faces(place: str | Path) -> FaceStore | Faces:
-    """Aligned faces wherever they lie.
-
-    Args:
-        place: a folder that ``prepare`` has written, a folder of pictures, a zip file, a tar file, a folder
-            of tar files, or a pattern of tar files such as ``shards/*.tar``.
-
-    Raises:
-        ImageError: there are none; says what was looked for.
-    """
-    path = Path(place)
-    if path.is_dir():
-        if (path / PIXELS).exists():
-            return FaceStore(path)
-        shards = sorted(path.glob("*.tar"))
-        return ShardFaces(str(place), shards) if shards else FolderFaces(path)
-    if path.suffix.lower() == ".zip" and path.is_file():
-        return ZipFaces(path)
-    if shards := [Path(name) for name in sorted(glob.glob(str(place)))]:
-        return ShardFaces(str(place), shards)
-    raise ImageError(
-        f"No aligned faces at {place}: expected a folder, a zip file, or tar files. Make faces from a folder "
-        "of photos with gpen-nodes prepare."
-    )

@@ -1,0 +1,73 @@
+"""Aligned faces as one array of pixels, as ``gpen-nodes prepare`` writes them."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+from torch import Tensor
+
+from ..atomic import replacing
+from ..errors import ImageError
+from ..images import from_uint8
+
+__all__ = ["PIXELS", "FaceStore"]
+
+PIXELS, SOURCES = "faces.npy", "faces.json"
+
+
+class FaceStore:
+    """Aligned faces of one size in a folder.
+
+    ``faces.npy`` holds their pixels, uint8 [N, S, S, 3] RGB, and ``faces.json`` the photo that each is from.
+
+    Raises:
+        ImageError: the files are missing, damaged, or do not belong together.
+    """
+
+    def __init__(self, folder: str | Path) -> None:
+        self.folder = folder
+        pixels, sources = Path(folder) / PIXELS, Path(folder) / SOURCES
+        if not pixels.is_file():
+            raise ImageError(
+                f"No aligned faces in {folder}: expected {PIXELS}. Make them from a folder of photos with "
+                "gpen-nodes prepare."
+            )
+        try:
+            self.pixels = np.lib.format.open_memmap(pixels, mode="r")
+            self.sources: list[str] = list(json.loads(sources.read_text(encoding="utf-8")))
+        except (OSError, ValueError, TypeError) as error:
+            raise ImageError(
+                f"{PIXELS} or {SOURCES} in {folder} cannot be read: {error}. Prepare them anew."
+            ) from error
+        if self.pixels.dtype != np.uint8 or self.pixels.shape[1:] != (*self.pixels.shape[1:2] * 2, 3):
+            raise ImageError(
+                f"{pixels} holds {self.pixels.dtype} of shape {self.pixels.shape}; expected uint8 "
+                "[N, S, S, 3]. Prepare the faces anew."
+            )
+        if len(self.sources) != len(self.pixels):
+            raise ImageError(
+                f"{folder} holds {len(self.pixels)} faces and {len(self.sources)} sources; expected one for "
+                "each. Prepare them anew."
+            )
+
+    @staticmethod
+    def write(folder: str | Path, pixels: np.ndarray, sources: list[str]) -> None:
+        """Write a store of uint8 [N, S, S, 3] and the photo that each face is from; both files or none."""
+        folder = Path(folder)
+        folder.mkdir(parents=True, exist_ok=True)
+        with replacing(folder / PIXELS) as pixels_file, replacing(folder / SOURCES) as sources_file:
+            np.save(pixels_file, pixels)
+            sources_file.write_text(json.dumps(sources), encoding="utf-8")
+
+    def __reduce__(self) -> tuple[type[FaceStore], tuple[str | Path]]:
+        """For a worker that is started and not forked: it maps the pixels itself, and is not sent them."""
+        return FaceStore, (self.folder,)
+
+    def __len__(self) -> int:
+        return len(self.pixels)
+
+    def __getitem__(self, index: int) -> Tensor:
+        """One face, [S, S, 3] in [0, 1]."""
+        return from_uint8(np.array(self.pixels[index]))
