@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import os
 import shutil
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -50,6 +49,13 @@ def tab(page, name: str) -> None:
     page.locator("#tabs > .tab-nav > button", has_text=name).first.click()
 
 
+def open_section(page) -> None:
+    """On the Extras page; what is open is on."""
+    tab(page, "Extras")
+    if not page.is_checked("#extras_gpen-visible-checkbox"):
+        page.locator("#extras_gpen .label-wrap").click()
+
+
 def choose(page, dropdown: str, option: str) -> None:
     page.locator(f"#{dropdown} input").click()
     page.locator("[data-testid='dropdown-option']", has_text=option).first.click()
@@ -58,10 +64,6 @@ def choose(page, dropdown: str, option: str) -> None:
 def run_extras(page, picture: Image.Image, folder: Path) -> tuple[Image.Image, str]:
     """Put a picture into Extras, press Generate: the result and its infotext."""
     upload(page, picture, folder)
-    return press_generate(page)
-
-
-def press_generate(page) -> tuple[Image.Image, str]:
     before = page.evaluate(SHOWN)
     page.locator("#extras_generate").click()
     page.wait_for_function(f"before => !['', before].includes({SHOWN})", arg=before, timeout=120_000)
@@ -91,10 +93,9 @@ def test_extras_restores_in_the_enlarged_picture_and_keeps_alpha(page, server, p
     alpha = Image.linear_gradient("L").resize(portrait.size)
     picture = portrait.copy()
     picture.putalpha(alpha)
-    tab(page, "Extras")
+    open_section(page)
     choose(page, "extras_upscaler_1", "Lanczos")
     page.locator("#extras_upscaling_resize input[type=number]").fill("2")
-    page.locator("#extras_gpen .label-wrap").click()
     page.locator("#extras_gpen_strength input[type=number]").fill("0.9")
     found, said = run_extras(page, picture, tmp_path)
     large = picture.resize((1024, 1024), Image.LANCZOS)
@@ -112,19 +113,20 @@ def test_extras_restores_in_the_enlarged_picture_and_keeps_alpha(page, server, p
 @pytest.mark.skipif(not SCREENSHOT, reason="WEBUI_SCREENSHOT names no file")
 def test_the_readmes_screenshot(page, portrait, tmp_path):
     page.set_viewport_size({"width": 1300, "height": 1130})
-    tab(page, "Extras")
+    open_section(page)
     run_extras(page, portrait, tmp_path)
     page.evaluate("window.scrollTo(0, 0)")
     page.screenshot(path=SCREENSHOT)
 
 
 def test_the_result_gives_its_settings_back(page, portrait, tmp_path):
-    tab(page, "Extras")
+    open_section(page)
     note = (
         "GPEN visibility: 0.7, GPEN model: gpen-lite-256.safetensors, GPEN strength: 0.5, GPEN min face: 33"
     )
-    portrait.info["postprocessing"] = note
-    upload(page, portrait, tmp_path)
+    picture = portrait.copy()
+    picture.info["postprocessing"] = note
+    upload(page, picture, tmp_path)
     page.locator("#extras_gpen_paste").click()
     page.wait_for_timeout(1500)
     values = {
@@ -135,7 +137,7 @@ def test_the_result_gives_its_settings_back(page, portrait, tmp_path):
 
 
 def test_a_failure_is_a_sentence_on_the_page(page, server, portrait, tmp_path):
-    tab(page, "Extras")
+    open_section(page)
     choose(page, "extras_gpen_detector", "retinaface_resnet50")
     _, said = run_extras(page, portrait, tmp_path)
     assert "GPEN faces: " in said
@@ -145,26 +147,20 @@ def test_a_failure_is_a_sentence_on_the_page(page, server, portrait, tmp_path):
     assert "detection_Resnet50_Final.pth" in server.said()
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="only Linux limits the memory of a process that runs")
-def test_a_broken_file_and_too_little_memory_are_sentences(page, server, portrait, slow, tmp_path):
+def test_a_broken_file_is_a_sentence_on_the_page(page, server, portrait, tmp_path):
     (server.folder / "models" / "GPEN" / "broken.safetensors").write_bytes(b"broken")
-    tab(page, "Extras")
+    open_section(page)
     page.locator("#extras_gpen_refresh").click()
     page.wait_for_timeout(1000)
     choose(page, "extras_gpen_detector", "mtcnn")
     choose(page, "extras_gpen_model", "broken.safetensors")
     _, said = run_extras(page, portrait, tmp_path)
     assert "broken.safetensors" in said.partition("not restored: ")[2]
-    choose(page, "extras_gpen_model", slow)
-    with server.short_of_memory(100_000_000):
-        _, said = press_generate(page)
-    assert "not restored: Out of memory;" in said
-    assert "GPEN: Out of memory;" in server.said()
 
 
 def test_new_models_come_with_the_refresh_button(page, server, tiny_checkpoint):
     shutil.copy(tiny_checkpoint, server.folder / "models" / "GPEN" / "fresh.safetensors")
-    tab(page, "Extras")
+    open_section(page)
     page.locator("#extras_gpen_refresh").click()
     page.wait_for_timeout(1000)
     choose(page, "extras_gpen_model", "fresh.safetensors")

@@ -33,8 +33,8 @@ def restored():
 
 
 def memory():
-    """GPEN's networks, how often the device was cleared, and GPEN's device where the host names "meta"."""
-    gc.collect()
+    """GPEN's networks, also those only waiting for the garbage collector; how often the device was cleared;
+    GPEN's device where the host names "meta"."""
     found = [id(one.module) for one in gc.get_objects() if type(one).__name__ == "Restorer"]
     given, devices.get_device_for = devices.get_device_for, lambda task: torch.device("meta")
     try:
