@@ -185,8 +185,7 @@ def test_main_page_restores_what_is_generated(server, portrait, expected):
 def test_settings_list_gpen_once_even_after_reload_and_it_is_in_the_main_page(page, server):
     tab(page, "Settings")
     page.locator("#settings_restart_gradio").click()
-    while server.said().count("Startup time") < 2:
-        page.wait_for_timeout(200)
+    server.wait(starts=2)
     page = page.context.browser.new_page()  # the old one loads itself again when it likes
     open_page(page, server)
     tab(page, "Settings")
