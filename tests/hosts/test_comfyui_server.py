@@ -78,6 +78,7 @@ def test_cancelling_stops_soon_and_the_next_run_works(server, picture):
     worked = server.cpu_seconds()
     number = server.queue(prompt)
     while server.cpu_seconds() < worked + 8:  # the model is loaded by then, however busy the machine is
+        assert not server.call(f"/history/{number}"), "it ended before it could be cancelled"
         time.sleep(0.05)
     server.call("/interrupt", {})
     worked = server.cpu_seconds()
