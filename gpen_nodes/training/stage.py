@@ -174,7 +174,7 @@ class Stage:
         stream = io.BytesIO()
         torch.save(state | {"step": self.done, "best": self.best}, stream)
         with replacing(path) as temporary:
-            # Not getbuffer(): a view that a failed write leaves in a cycle with the stream crashes Python 3.12.
+            # Not getbuffer(): a failed write leaves its view in a cycle, which crashes Python 3.12.
             temporary.write_bytes(stream.getvalue())
 
     def resume(self, path: Path) -> None:
