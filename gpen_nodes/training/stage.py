@@ -174,7 +174,8 @@ class Stage:
         stream = io.BytesIO()
         torch.save(state | {"step": self.done, "best": self.best}, stream)
         with replacing(path) as temporary:
-            temporary.write_bytes(stream.getbuffer())
+            # Not getbuffer(): a failed write leaves its view in a cycle, which crashes Python 3.12.
+            temporary.write_bytes(stream.getvalue())
 
     def resume(self, path: Path) -> None:
         """Load a saved state if there is one. Pace, precision and discriminator may change on the way.
