@@ -15,7 +15,7 @@ from .checkpoints import Checkpoint, read_checkpoint
 from .errors import ArchitectureError, DegenerateOutputError, ImageError, OptionError
 from .host import Host
 from .images import from_network, to_network
-from .model import Gpen, GpenConfig, fold, load_strictly
+from .model import Gpen, GpenConfig, fold
 from .precision import DTYPES, choose_dtype
 
 __all__ = ["Restorer"]
@@ -55,8 +55,7 @@ class Restorer:
                 f"{checkpoint.path} is a discriminator: it trains models and cannot restore."
             )
         self.config = checkpoint.config
-        network = Gpen(self.config)
-        load_strictly(network, checkpoint.state)
+        network = Gpen.from_state_dict(checkpoint.state, self.config)
         self.dtype = choose_dtype(network, device or torch.device("cpu")) if dtype == "auto" else dtype
         self.module = fold(network, DTYPES[self.dtype])
         self._exact: Restorer | None = None

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import shutil
+import subprocess
+import sys
 
 import pytest
 import torch
@@ -168,3 +170,16 @@ def test_one_resident_model_until_the_file_changes(tiny_checkpoint, tmp_path):
     forget_restorers()
     with pytest.raises(CheckpointError, match=r"gone\.pth"):
         get_restorer(tmp_path / "gone.pth")
+
+
+def test_loading_draws_no_random_numbers_and_loads_no_compiler():
+    script = (
+        "import sys, torch\n"
+        "before, seed = set(sys.modules), torch.random.get_rng_state()\n"
+        "from gpen_nodes import Restorer, shipped_model\n"
+        "Restorer.from_file(str(shipped_model()))\n"
+        "new = {name.split('.')[0] for name in set(sys.modules) - before}\n"
+        "print(sorted(new & {'sympy', 'triton'}), seed.equal(torch.random.get_rng_state()))"
+    )
+    run = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert run.stdout.strip() == "[] True"

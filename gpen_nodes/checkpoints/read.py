@@ -13,7 +13,7 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from ..errors import ArchitectureError, CheckpointError
-from ..model import Discriminator, DiscriminatorConfig, Gpen, GpenConfig, load_strictly
+from ..model import Discriminator, DiscriminatorConfig, Gpen, GpenConfig, check_fit
 from ..model.names import to_module_names
 from .checkpoint import Checkpoint, Layout
 from .unpickle import Arguments, unpickle
@@ -70,13 +70,12 @@ def _read(path: Path) -> _Found:
 
 def _check_fit(state: Mapping[str, Tensor]) -> GpenConfig | DiscriminatorConfig:
     """The network that the shapes describe, after a check that it takes every tensor and lacks none."""
-    shapes = {name: tensor.to("meta") for name, tensor in state.items()}
-    with torch.device("meta"):  # the network has shapes as well, and no memory
+    with torch.device("meta"):  # the network has shapes, and no memory
         if "final_conv.0.weight" in state and "generator.input.input" not in state:
             network = Discriminator(DiscriminatorConfig.from_state_dict(state))
         else:
             network = Gpen(GpenConfig.from_state_dict(state))
-    load_strictly(network, shapes)
+    check_fit(network, state)
     return network.config
 
 

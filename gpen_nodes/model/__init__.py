@@ -4,7 +4,7 @@ from .config import DiscriminatorConfig, GpenConfig
 from .discriminator import Discriminator
 from .fold import FoldedGpen, fold
 from .growing import grow
-from .network import Gpen, load_strictly
+from .network import Gpen, check_fit
 from .stylegan2 import Inheritance, init_from_stylegan2
 
 __all__ = [
@@ -14,8 +14,8 @@ __all__ = [
     "Gpen",
     "GpenConfig",
     "Inheritance",
+    "check_fit",
     "fold",
     "grow",
     "init_from_stylegan2",
-    "load_strictly",
 ]

@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from .config import DiscriminatorConfig
-from .layers import ActivatedBias, EqualLinear, blur
+from .layers import ActivatedBias, EqualLinear, blur, standard_normal
 
 __all__ = ["Discriminator"]
 
@@ -20,7 +20,7 @@ class EqualConv(nn.Module):
 
     def __init__(self, in_channels: int, out_channels: int, kernel_size: int, *, down: bool = False) -> None:
         super().__init__()
-        self.weight = nn.Parameter(torch.randn(out_channels, in_channels, kernel_size, kernel_size))
+        self.weight = nn.Parameter(standard_normal(out_channels, in_channels, kernel_size, kernel_size))
         self.scale = 1 / math.sqrt(in_channels * kernel_size**2)
         self.down = down
 

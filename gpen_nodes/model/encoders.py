@@ -5,12 +5,11 @@ from __future__ import annotations
 import math
 from itertools import pairwise
 
-import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from .config import GpenConfig
-from .layers import ActivatedBias, EqualLinear, activate, blur, downsample
+from .layers import ActivatedBias, EqualLinear, activate, blur, downsample, standard_normal
 
 __all__ = ["ConvEncoder", "ResNetEncoder"]
 
@@ -21,7 +20,7 @@ class EncoderStage(ActivatedBias):
     def __init__(self, in_channels: int, out_channels: int, *, down: bool) -> None:
         super().__init__(out_channels)
         kernel_size = 3 if down else 1
-        self.weight = nn.Parameter(torch.randn(out_channels, in_channels, kernel_size, kernel_size))
+        self.weight = nn.Parameter(standard_normal(out_channels, in_channels, kernel_size, kernel_size))
         self.scale = 1 / math.sqrt(in_channels * kernel_size**2)
         self.down = down
 

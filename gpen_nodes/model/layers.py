@@ -24,6 +24,7 @@ __all__ = [
     "activate",
     "blur",
     "downsample",
+    "standard_normal",
     "upsample",
 ]
 
@@ -49,6 +50,12 @@ def upsample(x: Tensor) -> Tensor:
 def downsample(x: Tensor) -> Tensor:
     """[B, C, 2H, 2W] to [B, C, H, W]: the low-pass, then every second pixel; zeros beyond the border."""
     return F.conv2d(x, _depthwise_fir(x, 1.0), stride=2, padding=1, groups=x.shape[1])
+
+
+def standard_normal(*shape: int) -> Tensor:
+    """Values for a weight to begin with; on the meta device none: drawing there loads torch's compiler."""
+    weight = torch.empty(shape)
+    return weight if weight.is_meta else weight.normal_()
 
 
 def activate(x: Tensor) -> Tensor:
@@ -88,7 +95,7 @@ class EqualLinear(nn.Module):
         activated: bool = False,
     ) -> None:
         super().__init__()
-        self.weight = nn.Parameter(torch.randn(out_features, in_features) / lr_multiplier)
+        self.weight = nn.Parameter(standard_normal(out_features, in_features).mul_(1 / lr_multiplier))
         self.bias = nn.Parameter(torch.full((out_features,), bias_init))
         self.scale = lr_multiplier / math.sqrt(in_features)
         self.lr_multiplier = lr_multiplier
@@ -117,7 +124,7 @@ class ModulatedConv(nn.Module):
         up: bool = False,
     ) -> None:
         super().__init__()
-        self.weight = nn.Parameter(torch.randn(1, out_channels, in_channels, kernel_size, kernel_size))
+        self.weight = nn.Parameter(standard_normal(1, out_channels, in_channels, kernel_size, kernel_size))
         self.modulation = EqualLinear(style_dim, in_channels, bias_init=1.0)
         self.scale = 1 / math.sqrt(in_channels * kernel_size**2)
         self.demodulate = demodulate

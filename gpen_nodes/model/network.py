@@ -11,10 +11,10 @@ from torch import Tensor, nn
 from ..errors import ArchitectureError
 from .config import GpenConfig
 from .encoders import ConvEncoder, ResNetEncoder
-from .layers import EqualLinear, PixelNorm, StyledConv, ToRgb
+from .layers import EqualLinear, PixelNorm, StyledConv, ToRgb, standard_normal
 from .names import to_module_names
 
-__all__ = ["Generator", "Gpen", "load_strictly"]
+__all__ = ["Generator", "Gpen", "check_fit"]
 
 
 def make_mapper(config: GpenConfig) -> nn.Sequential:
@@ -31,7 +31,7 @@ class ConstantInput(nn.Module):
 
     def __init__(self, channels: int) -> None:
         super().__init__()
-        self.input = nn.Parameter(torch.randn(1, channels, 4, 4))
+        self.input = nn.Parameter(standard_normal(1, channels, 4, 4))
 
     def forward(self, batch: int) -> Tensor:
         return self.input.expand(batch, -1, -1, -1)
@@ -98,19 +98,31 @@ class Gpen(nn.Module):
         return noise.to(like.device, like.dtype).expand(like.shape[0], -1, -1, -1)
 
     @classmethod
-    def from_state_dict(cls, state: Mapping[str, Tensor]) -> Gpen:
-        """Build the network that a state dict describes and load it, under released or module names.
+    def from_state_dict(cls, state: Mapping[str, Tensor], config: GpenConfig | None = None) -> Gpen:
+        """A network on the CPU with these weights.
+
+        Args:
+            state: under released or module names.
+            config: None is the one that the state dict describes.
 
         Raises:
             ArchitectureError: tensors are missing, unknown, or of another shape.
         """
-        network = cls(GpenConfig.from_state_dict(state))
-        load_strictly(network, to_module_names(state))
+        state = to_module_names(state)
+        config = config or GpenConfig.from_state_dict(state)
+        with torch.device("meta"):  # Weights to begin with would be replaced, and change the host's seed.
+            network = cls(config)
+        check_fit(network, state)
+        own = {
+            name: tensor.to("cpu", torch.float32, copy=True, memory_format=torch.contiguous_format)
+            for name, tensor in state.items()
+        }
+        network.load_state_dict(own, assign=True)
         return network
 
 
-def load_strictly(module: nn.Module, state: Mapping[str, Tensor]) -> None:
-    """Load a state dict that must fit exactly, with one sentence when it does not.
+def check_fit(module: nn.Module, state: Mapping[str, Tensor]) -> None:
+    """Make sure that a network takes every tensor of a state dict and lacks none.
 
     Raises:
         ArchitectureError: names the tensors that are missing, unknown, or of another shape.
@@ -126,4 +138,3 @@ def load_strictly(module: nn.Module, state: Mapping[str, Tensor]) -> None:
             "These weights do not fit the network that their shapes describe "
             f"({getattr(module, 'config', '')}): {'; '.join(problems[:3])}{more}."
         )
-    module.load_state_dict(dict(state))
