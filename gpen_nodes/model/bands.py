@@ -105,8 +105,8 @@ class Stream:
         self._held = held = empty_map((batch, channels, last - first, width), kept)
         self._first, self._last = first, last
         held[:, :, :count] = kept
-        held[:, :, count : low - first] = 0
-        held[:, :, high - first :] = 0
+        held[:, :, count : low - first].zero_()
+        held[:, :, high - first :].zero_()
         torch.cat(pieces, dim=1, out=held[:, :, low - first : high - first])
         if last == self._end:
             del self._make  # The weights and features that it holds are no longer needed.

@@ -75,13 +75,29 @@ class FoldedGpen(nn.Module):
         code, features = self.encoder(image, check)
         for size, width in self.config.widths.items():
             if size > self.config.input_size:
-                features[size] = stored(Gpen.noise(width, size, like=image).to(self.dtype))
+                features[size] = stored(self._noise(width, size).expand(len(image), -1, -1, -1))
         style = self.mapper(code)
         x, picture = stored(self.start.expand(len(image), -1, -1, -1)), None
         for level in cast("Sequence[Level]", self.levels):
             x, picture = level.bind(x, picture, style, features.pop(level.size), check)
         cast("Stream", x).drain()
         return cast("Tensor", picture)
+
+    def _noise(self, width: int, size: int) -> Tensor:
+        """[1, width, size, size]. Devices keep what was copied to them; the CPU draws it for each face."""
+        name = f"noise{size}"
+        if name in self._buffers:
+            return self.get_buffer(name)
+        noise = Gpen.noise(width, size, like=self.start)
+        if noise.device.type != "cpu":
+            self.register_buffer(name, noise, persistent=False)
+        return noise
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], *args: Any, **kwargs: Any) -> FoldedGpen:
+        if fn(self.start).device != self.start.device:
+            for name in [name for name in self._buffers if name.startswith("noise")]:
+                delattr(self, name)
+        return super()._apply(fn, *args, **kwargs)
 
 
 class Level(nn.Module):

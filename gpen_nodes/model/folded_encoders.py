@@ -21,10 +21,13 @@ __all__ = ["FoldedConvEncoder", "FoldedResNetEncoder"]
 class FoldedConvEncoder(nn.Module):
     """``ConvEncoder`` with its scales in the weights; the finest features are made of rows of the picture."""
 
+    fir: Tensor
+
     def __init__(self, encoder: ConvEncoder, dtype: torch.dtype) -> None:
         super().__init__()
         self.dtype = dtype
         self.to_style = copy.deepcopy(encoder.to_style).requires_grad_(False)
+        self.register_buffer("fir", torch.tensor(FIR, dtype=dtype, device=encoder.to_style.weight.device))
         self.stages = len(encoder.stages)
         for k, stage in enumerate(cast("Sequence[EncoderStage]", encoder.stages)):
             weight = (stage.weight * (stage.scale * GAIN)).to(dtype)
@@ -55,7 +58,7 @@ class FoldedConvEncoder(nn.Module):
         """Low-pass and stride-2 convolution of a map of ``size`` rows, band by band."""
         weight, bias = self._stage(k)
         inputs = weight.shape[1]
-        fir = torch.tensor(FIR, dtype=weight.dtype, device=weight.device).expand(inputs, 1, 4, 4)
+        fir = self.fir.expand(inputs, 1, 4, 4)
 
         def rows(first: int, last: int) -> Tensor:
             check()

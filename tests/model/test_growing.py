@@ -6,9 +6,10 @@ import dataclasses
 
 import pytest
 import torch
+import torch.nn.functional as F
 
 from gpen_nodes import ArchitectureError, Gpen, GpenConfig, OptionError, grow
-from gpen_nodes.model.layers import downsample, upsample
+from gpen_nodes.model.layers import FIR, downsample, upsample
 from tests.golden import recipe
 from tests.model.test_network import decibels
 
@@ -26,6 +27,12 @@ def model_with_biases(config: GpenConfig) -> Gpen:
         if name.endswith("bias"):
             parameter.data += 0.3 * torch.randn_like(parameter)
     return model
+
+
+def test_downsampling_is_the_low_pass_and_every_second_pixel():
+    x = torch.rand(2, 3, 16, 16, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    low = F.conv2d(F.pad(x, (1, 1, 1, 1)), torch.tensor(FIR).double().expand(3, 1, 4, 4), groups=3)
+    torch.testing.assert_close(downsample(x), low[:, :, ::2, ::2])
 
 
 @pytest.mark.parametrize("name", CONFIGS)
