@@ -9,8 +9,9 @@ the released widths and the same for all, unless --model names a checkpoint.
   PSNR dB        against module-fp32, before clamping, peak 2; 150 where fp32 tells no difference
   × reference    times faster than the original by wall time; × module: than module-fp32
 
-The original is yangxy/GPEN; GPEN_REFERENCE names a checkout of it. On a GPU, GB/s is the traffic of a network
-whose layers each read and write once, divided by the time; the device's is that of a copy.
+The original is yangxy/GPEN; GPEN_REFERENCE names a checkout of it. On a GPU, "graph" is the variant as one
+CUDA graph, whose memory is never free: MB are what the process has reserved of the card. GB/s is the traffic
+of a network whose layers each read and write once, divided by the time; the device's is that of a copy.
 """
 
 from __future__ import annotations
@@ -114,7 +115,7 @@ def measure_on_gpu(case: Case, size: int, names: Sequence[str], runs: int) -> li
         if samples := turns.samples.get(row["variant"]):
             row["ms"] = 1e3 * row["wall_s"]
             row["gpu_mb"] = max(s.peak_mb for s in samples)
-            row["gb_s"] = values * (2 if row["variant"].endswith("bf16") else 4) / row["wall_s"] / 1e9
+            row["gb_s"] = values * (2 if "bf16" in row["variant"] else 4) / row["wall_s"] / 1e9
             row["device_gb_s"] = bandwidth / 1e9
     return rows
 
@@ -129,7 +130,8 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--sizes", type=int, nargs="+", metavar="PX", help="default: 256 512 1024 2048")
-    parser.add_argument("--variants", nargs="+", metavar="NAME", help=f"of {', '.join(variants.VARIANTS)}")
+    on_cpu, on_gpu = ", ".join(variants.VARIANTS), ", ".join(variants.ON_GPU)
+    parser.add_argument("--variants", nargs="+", metavar="NAME", help=f"of {on_cpu}; on CUDA of {on_gpu}")
     parser.add_argument(
         "--model", type=Path, metavar="FILE", help="a checkpoint, in the place of random weights"
     )
@@ -138,7 +140,7 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
     parser.add_argument("--json", type=Path, metavar="FILE", help="also write the rows there")
     args = parser.parse_args(arguments)
-    known = variants.OURS if args.device == "cuda" else tuple(variants.VARIANTS)
+    known = variants.ON_GPU if args.device == "cuda" else tuple(variants.VARIANTS)
     args.variants = args.variants or known
     for found, expected in ((args.variants, known), (args.sizes or (), tuple(variants.RELEASED))):
         for value in found:

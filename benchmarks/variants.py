@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from gpen_nodes import Gpen
 
-__all__ = ["EXPORTED", "OURS", "RELEASED", "VARIANTS", "Case", "export", "load", "network", "prepare"]
+__all__ = ["EXPORTED", "ON_GPU", "RELEASED", "VARIANTS", "Case", "export", "load", "network", "prepare"]
 
 RELEASED = {256: (0.5, 1), 512: (1, 2), 1024: (1, 2), 2048: (1, 2)}
 """Narrow and multiplier of the released checkpoints, by size."""
@@ -145,9 +145,10 @@ def network(variant: str, weights: Path, device: str) -> Callable[[Tensor], Tens
     """One of this package's variants, on a device; a folded one as restoring uses it."""
     from gpen_nodes import Restorer
 
-    kind, dtype = variant.split("-")
-    module = _module(weights) if kind == "module" else Restorer.from_file(str(weights), dtype).module
-    return module.to(device)
+    kind, dtype, *graph = variant.split("-")
+    if kind == "module":
+        return _module(weights).to(device)
+    return Restorer.from_file(str(weights), dtype, cuda_graphs=bool(graph)).module.to(device)
 
 
 def _original(weights: Path) -> nn.Module:
@@ -225,7 +226,7 @@ VARIANTS: dict[str, Callable[[str, Case, int], Forward]] = {
     "openvino-bf16": _with_openvino,
 }
 EXPORTED = ("onnxruntime-fp32", "openvino-fp32", "openvino-bf16")
-OURS = ("module-fp32", "folded-fp32", "folded-bf16")
+ON_GPU = ("module-fp32", "folded-fp32", "folded-fp32-graph", "folded-bf16", "folded-bf16-graph")
 
 
 def load(variant: str, case: Case, threads: int) -> Work:

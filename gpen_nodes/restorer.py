@@ -6,6 +6,7 @@ import contextlib
 import ctypes
 import threading
 from collections.abc import Callable
+from functools import partial
 
 import torch
 import torch.nn.functional as F
@@ -15,7 +16,7 @@ from .checkpoints import Checkpoint, read_checkpoint
 from .errors import ArchitectureError, DegenerateOutputError, ImageError, OptionError
 from .host import Host
 from .images import from_network, to_network
-from .model import Gpen, GpenConfig, fold
+from .model import Gpen, GpenConfig, GraphedGpen, fold, has_graphs
 from .precision import DTYPES, choose_dtype
 
 __all__ = ["Restorer"]
@@ -31,6 +32,8 @@ class Restorer:
             infinity is done again in fp32.
         device: for ``auto``; a trial runs there. None is the CPU.
         reload: gives the checkpoint again, should a face have to be done in fp32; None keeps it in memory.
+        cuda_graphs: on CUDA, launch a face's kernels all at once; the card then holds their working memory
+            until the host moves the network or lets go of it. Nothing on other devices.
 
     Attributes:
         module: the folded network, for the host to place.
@@ -47,6 +50,8 @@ class Restorer:
         dtype: str = "fp32",
         device: torch.device | None = None,
         reload: Callable[[], Checkpoint] | None = None,
+        *,
+        cuda_graphs: bool = False,
     ) -> None:
         if dtype != "auto" and dtype not in DTYPES:
             raise OptionError(f"Unknown dtype {dtype!r}; expected auto or one of {', '.join(DTYPES)}.")
@@ -57,16 +62,25 @@ class Restorer:
         self.config = checkpoint.config
         network = Gpen.from_state_dict(checkpoint.state, self.config)
         self.dtype = choose_dtype(network, device or torch.device("cpu")) if dtype == "auto" else dtype
-        self.module = fold(network, DTYPES[self.dtype])
+        folded = fold(network, DTYPES[self.dtype])
+        self.module = GraphedGpen(folded) if cuda_graphs else folded
         self._exact: Restorer | None = None
         self._reload = None if self.dtype == "fp32" else reload or (lambda: checkpoint)
         # Hosts run several threads; placement belongs to one at a time.
         self._lock = threading.Lock()
 
     @classmethod
-    def from_file(cls, path: str, dtype: str = "fp32", device: torch.device | None = None) -> Restorer:
+    def from_file(
+        cls,
+        path: str,
+        dtype: str = "fp32",
+        device: torch.device | None = None,
+        *,
+        cuda_graphs: bool = False,
+    ) -> Restorer:
         """Read a checkpoint of any layout that ``read_checkpoint`` knows."""
-        restorer = cls(read_checkpoint(path), dtype, device, reload=lambda: read_checkpoint(path))
+        read = partial(read_checkpoint, path)
+        restorer = cls(read(), dtype, device, reload=read, cuda_graphs=cuda_graphs)
         _return_freed_memory()
         return restorer
 
@@ -145,8 +159,13 @@ class Restorer:
         )
 
     def chunk(self, device: torch.device) -> int:
-        """Faces that go through the network together: one on a CPU, where a batch gains nothing."""
-        return 1 if device.type == "cpu" else max(1, 8 * 512**2 // self.size**2)
+        """Faces that go through the network together.
+
+        One on a CPU, where a batch gains nothing; one with CUDA graphs, so that one graph serves any number.
+        """
+        if device.type == "cpu" or (isinstance(self.module, GraphedGpen) and has_graphs(device)):
+            return 1
+        return max(1, 8 * 512**2 // self.size**2)
 
     @property
     def activation_bytes(self) -> int:

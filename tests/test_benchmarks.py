@@ -134,6 +134,15 @@ def test_forward_refuses_wrong_options_in_a_sentence(arguments):
     assert run.stderr.count("\n") == 1
 
 
+def test_the_variants_for_a_gpu_are_one_network(measure, tiny_checkpoint):
+    torch, variants = importlib.import_module("torch"), importlib.import_module("variants")
+    face = torch.rand(1, 3, 64, 64)
+    with torch.no_grad():
+        pictures = [variants.network(name, tiny_checkpoint, "cpu")(face) for name in variants.ON_GPU]
+    for picture in pictures:
+        assert (picture - pictures[0]).abs().mean() < 0.05
+
+
 def test_train_step_measures_ours_and_says_what_is_missing(tmp_path):
     rows = tmp_path / "rows.json"
     environment = {name: value for name, value in os.environ.items() if name != "GPEN_REFERENCE"}

@@ -165,6 +165,9 @@ def test_one_resident_model_until_the_file_changes(tiny_checkpoint, tmp_path):
     first = get_restorer(path, "fp32")
     assert get_restorer(str(tmp_path / "." / "model.safetensors"), "fp32") is first
     assert get_restorer(path, "bf16") is not first
+    graphed = get_restorer(path, "fp32", cuda_graphs=True)
+    assert graphed is get_restorer(path, "fp32", cuda_graphs=True) is not first
+    assert get_restorer(path, "fp32") is first
     os.utime(path, ns=(1, 1))
     assert get_restorer(path, "fp32") is not first
     forget_restorers()

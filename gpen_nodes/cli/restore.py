@@ -60,6 +60,11 @@ def add_parsers(commands: Any) -> None:
     )
     p.add_argument("--device", help="such as cpu, cuda:1, mps; else the best one")
     p.add_argument("--dtype", choices=["auto", *sorted(DTYPES)], default="auto")
+    p.add_argument(
+        "--cuda_graphs",
+        action="store_true",
+        help="on CUDA, launch a face's kernels all at once; takes the card's memory for the whole run",
+    )
     p.add_argument("--save_faces", metavar="DIR", help="also write each face, before and after")
     p.add_argument(
         "--compare", action="store_true", help="also write before | after beside the output, _compare"
@@ -78,7 +83,12 @@ def run(args: argparse.Namespace) -> int:
     pairs = plan_outputs(args.input, args.output, suffix="_restored")
     if not args.overwrite:
         _spare_inputs(pairs)
-    restorer = get_restorer(args.model_path or shipped_model(), args.dtype, LocalHost(args.device).device)
+    restorer = get_restorer(
+        args.model_path or shipped_model(),
+        args.dtype,
+        LocalHost(args.device).device,
+        cuda_graphs=args.cuda_graphs,
+    )
     if args.size is not None and args.size != restorer.size:
         raise OptionError(
             f"--size {args.size} contradicts the checkpoint, which restores at {restorer.size} px. "

@@ -3,6 +3,7 @@
 from .config import DiscriminatorConfig, GpenConfig
 from .discriminator import Discriminator
 from .fold import FoldedGpen, fold
+from .graphs import GraphedGpen, has_graphs
 from .growing import grow
 from .network import Gpen, check_fit
 from .stylegan2 import Inheritance, init_from_stylegan2
@@ -13,9 +14,11 @@ __all__ = [
     "FoldedGpen",
     "Gpen",
     "GpenConfig",
+    "GraphedGpen",
     "Inheritance",
     "check_fit",
     "fold",
     "grow",
+    "has_graphs",
     "init_from_stylegan2",
 ]

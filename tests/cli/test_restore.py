@@ -82,6 +82,13 @@ def test_report_faces_and_comparison(photo, restore, tmp_path):
     assert saved == ["astronaut_face00_aligned.png", "astronaut_face00_restored.png"]
 
 
+def test_cuda_graphs_change_no_picture_on_a_cpu(photo, restore, tmp_path):
+    out, graphed = tmp_path / "out.png", tmp_path / "graphed.png"
+    assert restore("-i", photo, "-o", out, "--face_align") == 0
+    assert restore("-i", photo, "-o", graphed, "--face_align", "--cuda_graphs") == 0
+    assert np.array_equal(pixels(graphed), pixels(out))
+
+
 def test_faces_that_are_left_out_are_reported(photo, restore, tmp_path):
     report = tmp_path / "report.json"
     assert (
