@@ -63,7 +63,7 @@ class Stream:
         make: from a first row to a last, the pieces that lie side by side in the channels.
         band: rows that are made at once. The first band has ``LEAD`` more, so that the rows around one band
             of the next level do not end just beyond a band of this.
-        border: rows of zeros above the map and below.
+        border: rows and columns of zeros around the map. Rows are numbered from the map's own first one.
 
     Each call may ask for rows that the one before asked for, and later ones; never for earlier ones.
     """
@@ -76,10 +76,10 @@ class Stream:
         band: int = 1,
         border: int = 0,
     ) -> None:
-        self._make, self._band = make, band
+        self._make, self._band, self._border = make, band, border
         self._height, self._end = shape[2], shape[2] + border
         self._first = self._last = -border
-        self._held = empty_map((shape[0], shape[1], 0, shape[3]), like)
+        self._held = empty_map((shape[0], shape[1], 0, shape[3] + 2 * border), like)
 
     def __call__(self, first: int, last: int) -> Tensor:
         if last > self._last:
@@ -107,6 +107,10 @@ class Stream:
         held[:, :, :count] = kept
         held[:, :, count : low - first].zero_()
         held[:, :, high - first :].zero_()
-        torch.cat(pieces, dim=1, out=held[:, :, low - first : high - first])
+        left, right = self._border, width - self._border
+        made = held[:, :, low - first : high - first]
+        made[:, :, :, :left].zero_()
+        made[:, :, :, right:].zero_()
+        torch.cat(pieces, dim=1, out=made[:, :, :, left:right])
         if last == self._end:
             del self._make  # The weights and features that it holds are no longer needed.

@@ -19,6 +19,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, cast
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from .bands import Rows, Stream, band_rows, padded, stored
@@ -126,25 +127,26 @@ class Level(nn.Module):
         size, channels = self.size, self.to_rgb.weight.shape[0]
         like = style.to(self.conv.dtype)
         z = self._input(x, style, like, feature, check)
-        conv, to_rgb = self.conv.bind(style), self.to_rgb.bind(style)
+        conv, add_rgb = self.conv.bind(style), self.to_rgb.bind(style)
         picture = style.new_empty((len(style), 3, size, size))
 
         def make(first: int, last: int) -> tuple[Tensor, ...]:
             check()
             pieces = self.conv.inject(conv(z(first - 1, last + 1)), feature(first, last))
-            rgb = to_rgb(pieces)
+            rows = picture[:, :, first:last]
             # The rows of the smaller picture are there, as those of its features have just been used.
-            picture[:, :, first:last] = rgb if smaller is None else rgb + upsample_rows(smaller, first, last)
+            rows.zero_() if smaller is None else rows.copy_(upsample_rows(smaller, first, last))
+            add_rgb(pieces, rows)
             return pieces
 
         band = band_rows(size, channels * size * like.element_size(), style.device)
         return Stream((len(style), channels, size, size), like, make, band), picture
 
     def _input(self, x: Rows, style: Tensor, like: Tensor, feature: Rows, check: Callable[[], None]) -> Rows:
-        """What the second convolution sees, with a row of zeros above and below."""
+        """What the second convolution sees, with zeros around it."""
         size = self.size
         if self.up is None:
-            return lambda first, last: padded(x, first, last, size)
+            return lambda first, last: F.pad(padded(x, first, last, size), (1, 1))
         up, inject = self.up.bind(style, x, size // 2), self.up.inject
 
         def make(first: int, last: int) -> tuple[Tensor, ...]:

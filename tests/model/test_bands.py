@@ -33,7 +33,7 @@ def make_stream(height: int, band: int, border: int) -> tuple[Stream, Tensor, li
 )
 def test_rows_are_those_of_the_whole_and_each_is_made_once(height, band, border, steps):
     stream, whole, made = make_stream(height, band, border)
-    framed = torch.nn.functional.pad(whole, (0, 0, border, border))
+    framed = torch.nn.functional.pad(whole, (border, border, border, border))
     first = last = -border
     for forget, more in steps:
         first, last = min(first + forget, last), min(last + more, height + border)

@@ -108,6 +108,20 @@ def test_folding_changes_no_weight_and_moves_like_a_module(network):
     assert {buffer.device.type for buffer in folded.to("meta").buffers()} == {"meta"}
 
 
+def test_what_is_computed_once_outlasts_a_move_to_where_it_is(monkeypatch):
+    """Hosts place the network before each face."""
+    network = random_network(CONFIGS["wide enough for Winograd"])
+    folded, computed = fold(network), []
+    once = folded_layers.winograd_weight
+    monkeypatch.setattr(folded_layers, "winograd_weight", lambda *args: computed.append(1) or once(*args))
+    folded(picture(network))
+    count = len(computed)
+    folded.to("cpu")(picture(network))
+    assert count == len(computed) > 0
+    folded.double().float()(picture(network))
+    assert len(computed) == 2 * count
+
+
 def test_an_interrupt_comes_through(network):
     def stop():
         raise KeyboardInterrupt
