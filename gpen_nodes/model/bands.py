@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from itertools import pairwise
+from collections.abc import Callable, Sequence
 
 import torch
 import torch.nn.functional as F
@@ -11,13 +10,16 @@ from torch import Tensor
 
 from .kernels import memory_format
 
-__all__ = ["Rows", "Stream", "band_rows", "bands", "empty_map", "padded", "stored"]
+__all__ = ["LEAD", "Make", "Rows", "Stream", "band_rows", "empty_map", "padded", "stored"]
 
 BAND_BYTES = 8 << 20  # of the widest tensor in a band: in cache, and below where malloc maps pages anew
 LEAD = 4  # rows: what the filters of the next level see beyond half its band, and a whole Winograd tile
 
 Rows = Callable[[int, int], Tensor]
 """Rows from a first to a last (exclusive) of a feature map, [B, C, last - first, W]."""
+
+Make = Callable[[int, int], tuple[Tensor, ...]]
+"""The same in pieces that lie side by side in the channels."""
 
 
 def stored(feature: Tensor) -> Rows:
@@ -44,11 +46,6 @@ def band_rows(height: int, row_bytes: int, device: torch.device) -> int:
     return band
 
 
-def bands(height: int, row_bytes: int, device: torch.device) -> Iterator[tuple[int, int]]:
-    """Equal bands of rows, as tall as ``band_rows`` says."""
-    return pairwise(range(0, height + 1, band_rows(height, row_bytes, device)))
-
-
 def empty_map(shape: tuple[int, ...], like: Tensor) -> Tensor:
     """[B, C, H, W] to be filled, in another's dtype and in its device's memory format."""
     return torch.empty(shape, dtype=like.dtype, device=like.device, memory_format=memory_format(like.device))
@@ -60,10 +57,11 @@ class Stream:
     Args:
         shape: of the whole map, [B, C, H, W].
         like: dtype and device.
-        make: from a first row to a last, the pieces that lie side by side in the channels.
+        make: what it is made of; called once for each row.
         band: rows that are made at once. The first band has ``LEAD`` more, so that the rows around one band
             of the next level do not end just beyond a band of this.
         border: rows and columns of zeros around the map. Rows are numbered from the map's own first one.
+        behind: rows before those that a call asks for which the next may still ask for.
 
     Each call may ask for rows that the one before asked for, and later ones; never for earlier ones.
     """
@@ -72,18 +70,19 @@ class Stream:
         self,
         shape: Sequence[int],
         like: Tensor,
-        make: Callable[[int, int], tuple[Tensor, ...]],
+        make: Make,
         band: int = 1,
         border: int = 0,
+        behind: int = 0,
     ) -> None:
-        self._make, self._band, self._border = make, band, border
+        self._make, self._band, self._border, self._behind = make, band, border, behind
         self._height, self._end = shape[2], shape[2] + border
         self._first = self._last = -border
         self._held = empty_map((shape[0], shape[1], 0, shape[3] + 2 * border), like)
 
     def __call__(self, first: int, last: int) -> Tensor:
         if last > self._last:
-            self._extend(first, self._band_end(last))
+            self._extend(max(first - self._behind, self._first), self._band_end(last))
         return self._held[:, :, first - self._first : last - self._first]
 
     def drain(self) -> None:

@@ -6,7 +6,7 @@ The same function, written for speed:
   weights where they are fewer than the activations, else the activations.
 - Styles, demodulation and the sum of the pictures stay in fp32 whatever the rest computes in.
 - Levels run in bands of rows that stay in the processor's cache. Each draws the rows that it needs from the
-  one before: no large level is ever held whole. The encoder's finest are computed again from the picture.
+  one before: no large level is ever held whole. The encoder's finest two are computed again from the picture.
 - On the CPU, Winograd's transform replaces 3×3 convolutions where channels are many.
 
 ``tests/model/test_fold.py`` holds it to the module at 100 dB and more.

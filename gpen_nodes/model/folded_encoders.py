@@ -10,10 +10,14 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .bands import Rows, bands, empty_map, padded, stored
+from .bands import LEAD, Make, Rows, Stream, band_rows, empty_map, padded, stored
 from .encoders import ConvEncoder, EncoderStage, ResNetEncoder
 from .kernels import leaky_conv2d, memory_format
 from .layers import FIR, GAIN
+
+MADE_AGAIN = (
+    1024  # pixels: from here on the second finest features are made twice, in bands, never held whole
+)
 
 __all__ = ["FoldedConvEncoder", "FoldedResNetEncoder"]
 
@@ -35,45 +39,52 @@ class FoldedConvEncoder(nn.Module):
             self.register_buffer(f"bias{k}", (stage.bias * GAIN).to(dtype))
 
     def forward(self, image: Tensor, check: Callable[[], None]) -> tuple[Tensor, dict[int, Rows]]:
-        image = image.to(self.dtype)
         weight, bias = self._stage(0)
 
         def finest(first: int, last: int) -> Tensor:
-            rows = image[:, :, first:last].contiguous(memory_format=memory_format(image.device))
+            rows = image[:, :, first:last].to(self.dtype, memory_format=memory_format(image.device))
             return leaky_conv2d(rows, weight, bias)
 
         size, x = image.shape[-1], finest
         features: dict[int, Rows] = {size: x}
         for k in range(1, self.stages):
-            x = stored(self._down(k, x, size, check))
+            make, band = self._down(k, x, size, check)
             size //= 2
-            features[size] = x
+            shape = (len(image), len(self._stage(k)[0]), size, size)
+            if k == 1 and band < size >= MADE_AGAIN:
+                x = Stream(shape, weight, make, band)
+                features[size] = Stream(shape, weight, make, band, behind=LEAD)
+            else:
+                x = features[size] = stored(_whole(shape, weight, make, band))
         # Flattened in NCHW order whatever the memory format.
         return self.to_style(x(0, size).float().contiguous().flatten(1)), features
 
     def _stage(self, k: int) -> tuple[Tensor, Tensor]:
         return self.get_buffer(f"weight{k}"), self.get_buffer(f"bias{k}")
 
-    def _down(self, k: int, x: Rows, size: int, check: Callable[[], None]) -> Tensor:
-        """Low-pass and stride-2 convolution of a map of ``size`` rows, band by band."""
+    def _down(self, k: int, x: Rows, size: int, check: Callable[[], None]) -> tuple[Make, int]:
+        """Low-pass and stride-2 convolution of a map of ``size`` rows, and how many rows to make at once."""
         weight, bias = self._stage(k)
         inputs = weight.shape[1]
         fir = self.fir.expand(inputs, 1, 4, 4)
 
-        def rows(first: int, last: int) -> Tensor:
+        def make(first: int, last: int) -> tuple[Tensor, ...]:
             check()
             part = padded(x, 2 * first - 2, 2 * last + 2, size)
             part = F.conv2d(part, fir, padding=(0, 2), groups=inputs)
-            return leaky_conv2d(part, weight, bias, stride=2)
+            return (leaky_conv2d(part, weight, bias, stride=2),)
 
-        half = size // 2
-        spans = list(bands(half, 4 * inputs * size * weight.element_size(), weight.device))
-        if len(spans) == 1:
-            return rows(0, half)
-        whole = empty_map((1, len(weight), half, half), like=weight)
-        for first, last in spans:
-            whole[:, :, first:last] = rows(first, last)
-        return whole
+        return make, band_rows(size // 2, 4 * inputs * size * weight.element_size(), weight.device)
+
+
+def _whole(shape: tuple[int, ...], like: Tensor, make: Make, band: int) -> Tensor:
+    height = shape[2]
+    if band == height:
+        return make(0, height)[0]
+    whole = empty_map(shape, like)
+    for first in range(0, height, band):
+        whole[:, :, first : first + band] = make(first, first + band)[0]
+    return whole
 
 
 class FoldedResNetEncoder(nn.Module):

@@ -65,10 +65,12 @@ def test_same_without_onednn_winograd_and_channels_last(network, monkeypatch):
     assert decibels(fold(network)(image), network(image)) > 100
 
 
+@pytest.mark.parametrize("made_again", [1, 1024])
 @pytest.mark.parametrize("budget", [1 << 12, 1 << 16])
-def test_same_in_narrow_bands(network, monkeypatch, budget):
+def test_same_in_narrow_bands(network, monkeypatch, budget, made_again):
     image = picture(network)
     monkeypatch.setattr(bands, "BAND_BYTES", budget)
+    monkeypatch.setattr(folded_encoders, "MADE_AGAIN", made_again)
     assert decibels(fold(network)(image), network(image)) > 100
 
 

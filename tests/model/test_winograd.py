@@ -59,8 +59,8 @@ def test_forms_by_layer(monkeypatch, amx):
     monkeypatch.setattr(folded_layers, "has_amx", lambda: amx)
     form = folded_layers.winograd_form
     assert form(64, 512, torch.float32) is F4
-    assert form(32, 512, torch.float32) is F2
-    assert form(16, 512, torch.float32) is None
+    assert form(32, 512, torch.float32) is None
+    assert form(32, 512, torch.bfloat16) is (None if amx else F2)
     assert form(512, 64, torch.float32) is F4
     assert form(1024, 32, torch.float32) is None
     assert form(64, 512, torch.bfloat16) is (None if amx else F2)
