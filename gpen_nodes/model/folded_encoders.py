@@ -15,11 +15,9 @@ from .encoders import ConvEncoder, EncoderStage, ResNetEncoder
 from .kernels import leaky_conv2d, memory_format
 from .layers import FIR, GAIN
 
-MADE_AGAIN = (
-    1024  # pixels: from here on the second finest features are made twice, in bands, never held whole
-)
-
 __all__ = ["FoldedConvEncoder", "FoldedResNetEncoder"]
+
+MADE_AGAIN = 1024  # pixels: from here on the second finest features are made twice, never held whole
 
 
 class FoldedConvEncoder(nn.Module):

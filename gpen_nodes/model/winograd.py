@@ -15,13 +15,13 @@ from torch import Tensor
 
 __all__ = ["F2", "F4", "Winograd", "winograd_conv2d", "winograd_weight"]
 
-STRIP_BYTES = 10 << 20  # of tiles, each in points: in the processor's cache
+STRIP_BYTES = 10 << 20  # of tiles that are taken at once: in the processor's cache
 
 Matrix = tuple[tuple[float, ...], ...]
 
 
 class Winograd(NamedTuple):
-    """A minimal filtering algorithm: B, G and A, and how many tiles to take at once, to stay in cache."""
+    """A minimal filtering algorithm: B, G and A, and the most tiles to take at once."""
 
     inputs: Matrix
     weights: Matrix
@@ -93,9 +93,9 @@ def winograd_conv2d(x: Tensor, weight: Tensor, form: Winograd) -> Tensor:
     to_points, to_pixels = _both_axes(form.inputs, x.dtype), _both_axes(form.outputs, x.dtype)
     y = x.new_empty((down, step, across, step, outputs))
     pixels = y.transpose(1, 2)
-    count = min(form.strip, STRIP_BYTES // (side**2 * inputs * x.element_size()) or 1)
-    columns = min(count, across)
-    rows = count // columns
+    at_once = min(form.strip, STRIP_BYTES // (side**2 * inputs * x.element_size()) or 1)
+    columns = min(at_once, across)
+    rows = at_once // columns
     for i in range(0, down, rows):
         for j in range(0, across, columns):
             some = tiles[i : i + rows, j : j + columns]
