@@ -1,8 +1,8 @@
 """The least time that a face's convolutions can take on this processor's cores, with what torch has.
 
 Every 3×3 convolution of a released architecture by itself, in bands of rows that stay in the cache, by the
-quickest of oneDNN's direct convolution and this package's Winograd. Nothing else that a face needs is counted:
-no modulation, no low-pass, no concatenation, no picture.
+quickest of oneDNN's direct convolution and this package's Winograd. Nothing else that a face needs is
+counted: no modulation, no low-pass, no concatenation, no picture.
 
   GFLOP      multiplications and additions of all of them, done directly
   best       GFLOP/s of the quickest direct convolution among them

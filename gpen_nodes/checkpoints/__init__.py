@@ -2,8 +2,16 @@
 
 from __future__ import annotations
 
-from .checkpoint import Checkpoint, Layout, describe
+from .checkpoint import Checkpoint, Layout, describe, sha256
 from .read import read_checkpoint
 from .write import default_layout, write_checkpoint
 
-__all__ = ["Checkpoint", "Layout", "default_layout", "describe", "read_checkpoint", "write_checkpoint"]
+__all__ = [
+    "Checkpoint",
+    "Layout",
+    "default_layout",
+    "describe",
+    "read_checkpoint",
+    "sha256",
+    "write_checkpoint",
+]

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from ..model import DiscriminatorConfig, GpenConfig
 
-__all__ = ["UNKNOWN", "Checkpoint", "Layout", "describe"]
+__all__ = ["UNKNOWN", "Checkpoint", "Layout", "describe", "sha256"]
 
 Layout = Literal["flat", "bundle", "safetensors"]
 UNKNOWN = "unknown"
@@ -67,13 +67,16 @@ class Checkpoint:
 
     def sha256(self) -> str | None:
         """Of the whole file, in hexadecimal; None without a file. Reads it anew each time."""
-        if self.path is None:
-            return None
-        digest = hashlib.sha256()
-        with self.path.open("rb") as stream:
-            while block := stream.read(2**20):
-                digest.update(block)
-        return digest.hexdigest()
+        return None if self.path is None else sha256(self.path)
+
+
+def sha256(path: Path) -> str:
+    """Of a whole file, in hexadecimal."""
+    digest = hashlib.sha256()
+    with path.open("rb") as stream:
+        while block := stream.read(2**20):
+            digest.update(block)
+    return digest.hexdigest()
 
 
 def describe(checkpoint: Checkpoint) -> dict[str, str]:

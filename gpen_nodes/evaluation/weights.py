@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 
+from ..checkpoints import sha256
 from ..errors import CheckpointError, MissingWeightsError
 
 __all__ = ["ALEXNET", "INCEPTION", "NIQE_PARAMETERS", "MetricWeights"]
@@ -49,11 +49,7 @@ class MetricWeights:
     def _check(self, path: Path) -> None:
         if not self.digest:
             return
-        digest = hashlib.sha256()
-        with path.open("rb") as file:
-            while block := file.read(2**20):
-                digest.update(block)
-        found = digest.hexdigest()
+        found = sha256(path)
         if not found.startswith(self.digest):
             raise CheckpointError(
                 f"{path} has SHA-256 {found[:16]}…; expected {self.digest}…. Get it again from {self.url}"

@@ -1,4 +1,4 @@
-"""A folded forward on a GPU never waits for it, and has fixed shapes: seen on a fake one, on any machine.
+"""A forward on a GPU never waits for it, and has fixed shapes: seen on a fake one, on any machine.
 
 Fake tensors know shapes and devices and hold no numbers.
 """
@@ -15,7 +15,7 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_flatten
 
-from gpen_nodes.model import Gpen, GpenConfig, fold
+from gpen_nodes.model import Discriminator, DiscriminatorConfig, Gpen, GpenConfig, fold
 
 GPU = torch.device("cuda:0")
 SMALL = GpenConfig(128, 128, 0.0625, 2, style_dim=64, mapping_depth=2)
@@ -75,6 +75,18 @@ def test_nothing_waits_for_the_gpu_after_the_first_face(config, dtype, batch, re
         image = faces(config, batch)
         restored = folded(image)
     assert restored.shape == (batch, 3, config.size, config.size)
+    assert watch.calls > 100
+    assert watch.waits == []
+
+
+@pytest.mark.parametrize("name", ["concat", "resnet50", "grown resnet50"])
+def test_the_networks_in_training_do_not_wait_for_the_gpu(name, fake_gpu):
+    config = CONFIGS[name]
+    with GPU:  # Parameters can't be moved to a fake device.
+        module = Gpen(config)
+        discriminator = Discriminator(DiscriminatorConfig(config.size, config.narrow, config.multiplier))
+    with Watch() as watch:
+        discriminator(module(faces(config, 2)))  # Going back needs a real GPU.
     assert watch.calls > 100
     assert watch.waits == []
 
