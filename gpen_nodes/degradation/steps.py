@@ -147,12 +147,13 @@ def _motion_kernel(length: float, angle: float) -> np.ndarray:
 
 
 def _add_noise(colour: np.ndarray, values: DegradationValues) -> np.ndarray:
+    """A new array, in [0, 1] as a sensor saturates."""
+    picture = torch.from_numpy(colour)
     if values.noise_sigma > 0:
-        noise = np.random.default_rng(values.noise_seed).standard_normal(colour.shape, dtype=np.float32)
-        noise *= values.noise_sigma / 255
-        noise += colour
-        return noise.clip(0, 1, out=noise)
-    return colour.clip(0, 1)  # a sensor saturates
+        chance = torch.Generator().manual_seed(values.noise_seed)
+        noise = torch.empty_like(picture).normal_(0, values.noise_sigma / 255, generator=chance)
+        return noise.add_(picture).clamp_(0, 1).numpy()
+    return picture.clamp(0, 1).numpy()
 
 
 def _compress(colour: np.ndarray, values: DegradationValues) -> np.ndarray:
