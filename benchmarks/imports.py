@@ -1,13 +1,15 @@
 """What importing this package adds to a host that has torch, numpy, OpenCV and Pillow already.
 
-Every figure is the median over fresh processes of what ``python -X importtime`` reports.
+Every figure is the median over fresh processes of what ``python -X importtime`` reports, once Python has
+compiled the files. ComfyUI's nodes need ComfyUI, or the tests' stub of it:
 
-    python benchmarks/imports.py gpen_nodes comfy_nodes
+    PYTHONPATH=tests/hosts/stub python benchmarks/imports.py gpen_nodes comfy_nodes
 """
 
 from __future__ import annotations
 
 import argparse
+import os
 import re
 import statistics
 import subprocess
@@ -20,6 +22,7 @@ from typing import Any
 from report import write_json
 
 HOST = "import torch, numpy, cv2, PIL.Image"
+COMPILED = os.environ | {"PYTHONDONTWRITEBYTECODE": ""}
 LINE = re.compile(r"import time: +(\d+) \| +(\d+) \|( +)(\S+)")
 
 
@@ -32,6 +35,7 @@ def main() -> None:
     parser.add_argument("--heaviest", type=int, default=6, help="modules to list under each")
     parser.add_argument("--json", type=Path, metavar="FILE", help="also write the rows here")
     args = parser.parse_args()
+    _import(args.modules)  # which compiles the files
     rows = _rows([_import(args.modules) for _ in range(args.runs)], args.heaviest)
     print(f"milliseconds, median of {args.runs} processes")
     for row in rows:
@@ -44,7 +48,7 @@ def main() -> None:
 def _import(modules: list[str]) -> dict[str, dict[str, float]]:
     """For each module: its own and every newly imported module's own time in ms, in one new process."""
     command = [sys.executable, "-X", "importtime", "-c", "; ".join([HOST, *(f"import {m}" for m in modules)])]
-    run = subprocess.run(command, capture_output=True, text=True, check=False)
+    run = subprocess.run(command, capture_output=True, text=True, check=False, env=COMPILED)
     if run.returncode:
         sys.exit(f"{' '.join(modules)} cannot be imported here: {run.stderr.strip().splitlines()[-1]}")
     return {name: inside for name, inside in _top_level(run.stderr) if name in modules}

@@ -18,7 +18,7 @@ from .recipe import DegradationRecipe, DegradationValues
 
 __all__ = ["apply_degradation", "degrade"]
 
-_BAND_ROWS = 64  # of the picture, that are blurred at once
+_BAND_ROWS = 48  # of the picture, that are blurred at once
 
 
 def degrade(
@@ -50,33 +50,33 @@ def apply_degradation(image: Tensor, values: DegradationValues) -> Tensor:
 
 def _degraded(batch: Tensor, values: list[DegradationValues]) -> Tensor:
     """A new batch, one set of values for each image."""
-    result = torch.empty(batch.shape)
-    images = np.ascontiguousarray(batch.detach().cpu().numpy())
-    for target, pixels, own in zip(result.numpy(), images, values, strict=True):
-        _degrade_pixels(pixels, own, target)
-    return result.to(batch.device)
-
-
-def _degrade_pixels(pixels: np.ndarray, values: DegradationValues, target: np.ndarray) -> None:
-    """Degrade ``[H, W, C]`` into ``target`` of the same shape."""
-    height, width, channels = pixels.shape
+    batch = batch.detach()
+    colours = batch[..., :3].cpu().contiguous()
+    result = torch.empty_like(colours)
     # OpenCV drops an axis of one channel on its way, so a gray image goes without.
-    colours = 0 if channels == 1 else slice(3)
-    colour = np.ascontiguousarray(pixels[..., colours])
+    images, targets = colours.squeeze(-1).numpy(), result.squeeze(-1).numpy()
+    for colour, own, target in zip(images, values, targets, strict=True):
+        _degrade_colour(colour, own, target)
+    result = result.to(batch.device)
+    return torch.cat((result, batch[..., 3:]), dim=-1) if batch.shape[-1] > 3 else result
+
+
+def _degrade_colour(colour: np.ndarray, values: DegradationValues, target: np.ndarray) -> None:
+    """Degrade ``[H, W, 3]`` or ``[H, W]`` into ``target`` of the same shape."""
+    height, width = colour.shape[:2]
     small_size = max(1, round(width / values.scale)), max(1, round(height / values.scale))
     colour = _blurred(colour, values, small_size)
     colour = _compress(_add_noise(colour, values), values)
-    if small_size != (width, height):
-        colour = cv2.resize(colour, (width, height), interpolation=cv2.INTER_LINEAR)
-    np.clip(_recolour(colour, values), 0, 1, out=target[..., colours])
-    target[..., 3:] = pixels[..., 3:]
+    cv2.resize(colour, (width, height), dst=target, interpolation=cv2.INTER_LINEAR)
+    _recolour(target, values)
+    target.clip(0, 1, out=target)
 
 
 def _blurred(colour: np.ndarray, values: DegradationValues, size: tuple[int, int]) -> np.ndarray:
     """Lens blur, motion blur, and down-sampling to ``size`` (width, height) by averages over areas."""
     moves = values.motion_length > 1
     if values.blur_sigma > 0:
-        colour = _lens_blurred(colour, values.blur_sigma, len(colour) if moves else size[1])
+        colour = _lens_blurred(colour, values.blur_sigma, colour.shape[1::-1] if moves else size)
     if moves:
         colour = cv2.filter2D(colour, -1, _motion_kernel(values.motion_length, values.motion_angle))
     if colour.shape[1::-1] != size:
@@ -84,29 +84,50 @@ def _blurred(colour: np.ndarray, values: DegradationValues, size: tuple[int, int
     return colour
 
 
-def _lens_blurred(colour: np.ndarray, sigma: float, count: int) -> np.ndarray:
-    """Gaussian blur, and then averages over areas that leave ``count`` rows; all columns stay.
+def _lens_blurred(colour: np.ndarray, sigma: float, size: tuple[int, int]) -> np.ndarray:
+    """Gaussian blur, and then averages over areas that leave ``size`` (width, height).
 
-    Most of a blur's work is for rows that down-sampling throws away. So both happen to columns at once, as
-    products of matrices, in bands: a row of weights says what a row of the result takes from each row seen.
+    Most of a blur's work is for pixels that down-sampling throws away. So both happen at once, as products of
+    matrices, to columns and then to rows.
     """
-    height, step = len(colour), len(colour) / count
-    taps = round(8 * sigma + 1) | 1  # as OpenCV's GaussianBlur counts them
-    rows = torch.from_numpy(colour.reshape(height, -1))
-    result = torch.empty(count, rows.shape[1])
-    band = math.ceil(_BAND_ROWS / step)
+    (height, width), (columns, rows) = colour.shape[:2], size
+    bands = _bands(height, rows, sigma)
+    colour = cv2.transpose(_weighted(colour, bands))
+    if (width, columns) != (height, rows):
+        bands = _bands(width, columns, sigma)
+    return cv2.transpose(_weighted(colour, bands))
+
+
+def _bands(height: int, count: int, sigma: float) -> list[tuple[Tensor, Tensor | slice]]:
+    """How ``count`` averages of blurred rows come from ``height`` rows, a few averages at a time.
+
+    Weights, a row for each average, and the rows that they are for. An average's weight for a pixel is the
+    Gaussian's integral over the average's area as that pixel sees it.
+    """
+    step = height / count
+    reach = round(8 * sigma + 1) // 2  # as OpenCV's GaussianBlur counts it
+    borders = np.arange(-reach, reach + 2)  # of the pixels around one
+    integral = np.append(0, cv2.getGaussianKernel(2 * reach + 1, sigma).cumsum())
+    band, bands = math.ceil(_BAND_ROWS / step), []
     for top in range(0, count, band):
         edges = np.arange(top, min(top + band, count) + 1) * step
-        seen = np.arange(math.floor(edges[0]) - taps // 2, math.ceil(edges[-1]) + taps // 2)
-        share = np.diff(np.clip(edges[:, None] - seen, 0, 1), axis=0) / step  # of each row in each average
-        weights = cv2.GaussianBlur(share.astype(np.float32), (taps, 1), sigma, borderType=cv2.BORDER_CONSTANT)
+        seen = np.arange(math.floor(edges[0]) - reach, math.ceil(edges[-1]) + reach)
+        weights = np.diff(np.interp(edges[:, None] - seen, borders, integral), axis=0) / step
         if seen[0] < 0 or seen[-1] >= height:  # mirrored at the outer rows' centres
-            seen = np.abs((seen + height - 1) % max(1, 2 * height - 2) - (height - 1))
-            source = rows[torch.from_numpy(seen)]
+            rows = torch.from_numpy(np.abs((seen + height - 1) % max(1, 2 * height - 2) - (height - 1)))
         else:
-            source = rows[seen[0] : seen[-1] + 1]
-        torch.mm(torch.from_numpy(weights), source, out=result[top : top + band])
-    return cv2.GaussianBlur(result.numpy().reshape(count, *colour.shape[1:]), (taps, 1), sigma)
+            rows = slice(seen[0], seen[-1] + 1)
+        bands.append((torch.from_numpy(weights.astype(np.float32)), rows))
+    return bands
+
+
+def _weighted(colour: np.ndarray, bands: list[tuple[Tensor, Tensor | slice]]) -> np.ndarray:
+    """Sums of rows with the bands' weights."""
+    picture = torch.from_numpy(colour.reshape(len(colour), -1))
+    result = picture.new_empty(sum(len(weights) for weights, _ in bands), picture.shape[1])
+    for (weights, rows), part in zip(bands, result.split(len(bands[0][0])), strict=True):
+        torch.mm(weights, picture[rows], out=part)
+    return result.numpy().reshape(-1, *colour.shape[1:])
 
 
 def _motion_kernel(length: float, angle: float) -> np.ndarray:
@@ -126,12 +147,13 @@ def _motion_kernel(length: float, angle: float) -> np.ndarray:
 
 
 def _add_noise(colour: np.ndarray, values: DegradationValues) -> np.ndarray:
+    """A new array, in [0, 1] as a sensor saturates."""
+    picture = torch.from_numpy(colour)
     if values.noise_sigma > 0:
-        noise = np.random.default_rng(values.noise_seed).standard_normal(colour.shape, dtype=np.float32)
-        noise *= values.noise_sigma / 255
-        noise += colour
-        return noise.clip(0, 1, out=noise)
-    return colour.clip(0, 1)  # a sensor saturates
+        chance = torch.Generator().manual_seed(values.noise_seed)
+        noise = torch.empty_like(picture).normal_(0, values.noise_sigma / 255, generator=chance)
+        return noise.add_(picture).clamp_(0, 1).numpy()
+    return picture.clamp(0, 1).numpy()
 
 
 def _compress(colour: np.ndarray, values: DegradationValues) -> np.ndarray:
@@ -156,5 +178,6 @@ def _recolour(colour: np.ndarray, values: DegradationValues) -> np.ndarray:
         colour *= np.float32(values.contrast)
         colour += 0.5
     if colour.ndim == 3 and any(values.colour_shift):
-        colour += np.array(values.colour_shift, np.float32)
+        # A whole row of them: NumPy is slow at rows of three.
+        colour += np.full(colour.shape[1:], values.colour_shift, np.float32)
     return colour
