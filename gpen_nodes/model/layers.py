@@ -78,7 +78,8 @@ class ActivatedBias(nn.Module):
 
     def __init__(self, channels: int) -> None:
         super().__init__()
-        self.bias = nn.Parameter(torch.zeros(channels))
+        # Not torch.zeros: on the meta device it imports sympy in torch 2.3.
+        self.bias = nn.Parameter(torch.full((channels,), 0.0))
 
     def forward(self, x: Tensor) -> Tensor:
         # The gain moves inside the leaky ReLU (it is positively homogeneous): one pass over memory less.
@@ -157,7 +158,7 @@ class FeatureInjection(nn.Module):
 
     def __init__(self, concat: bool) -> None:
         super().__init__()
-        self.weight = nn.Parameter(torch.ones(1))
+        self.weight = nn.Parameter(torch.full((1,), 1.0))
         self.concat = concat
 
     def forward(self, x: Tensor, feature: Tensor) -> Tensor:
@@ -186,7 +187,7 @@ class ToRgb(nn.Module):
     def __init__(self, in_channels: int, style_dim: int) -> None:
         super().__init__()
         self.conv = ModulatedConv(in_channels, 3, 1, style_dim, demodulate=False)
-        self.bias = nn.Parameter(torch.zeros(1, 3, 1, 1))
+        self.bias = nn.Parameter(torch.full((1, 3, 1, 1), 0.0))
 
     def forward(self, x: Tensor, style: Tensor, skip: Tensor | None = None) -> Tensor:
         rgb = self.conv(x, style).to(self.bias.dtype) + self.bias
