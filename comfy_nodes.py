@@ -95,7 +95,8 @@ def load_model(path: Path, dtype: str = "auto") -> Restorer:
         half = args.force_fp16 and management.should_use_fp16(management.get_torch_device())
         dtype = "fp16" if half else "fp32" if args.force_fp32 else "auto"
     with torch.inference_mode(False):  # else the host could not move its tensors outside nodes
-        model: Any = get_restorer(path, dtype, management.get_torch_device())
+        # What the host caches of its nodes' outputs keeps it, and lets it go when the host frees memory.
+        model: Any = get_restorer(path, dtype, management.get_torch_device(), keep=False)
     if not hasattr(model, "patcher"):
         patcher = getattr(comfy.model_patcher, "CoreModelPatcher", comfy.model_patcher.ModelPatcher)
         devices = management.get_torch_device(), management.unet_offload_device()

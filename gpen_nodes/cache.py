@@ -1,10 +1,10 @@
-"""One resident model per file, dtype and use of CUDA graphs, however many places ask for it."""
+"""One model in memory per file, dtype and use of CUDA graphs, however many places ask for it."""
 
 from __future__ import annotations
 
 import threading
-from functools import partial
 from pathlib import Path
+from weakref import WeakValueDictionary
 
 import torch
 
@@ -14,10 +14,11 @@ from .restorer import Restorer
 
 __all__ = ["forget_restorers", "get_restorer"]
 
-Kind = tuple[Path, bool]  # the file, and whether with CUDA graphs
+Stamp = tuple[int, int]  # when a file was last written, and its bytes
 _lock = threading.Lock()
-_restorers: dict[tuple[Kind, str], tuple[tuple[int, int], Restorer]] = {}
-_chosen: dict[tuple[Path, tuple[int, int], torch.device], str] = {}
+_used: WeakValueDictionary[tuple[Path, Stamp, str, bool], Restorer] = WeakValueDictionary()
+_kept: dict[tuple[Path, str, bool], Restorer] = {}
+_chosen: dict[tuple[Path, Stamp, torch.device], str] = {}
 
 
 def get_restorer(
@@ -26,6 +27,7 @@ def get_restorer(
     device: torch.device | None = None,
     *,
     cuda_graphs: bool = False,
+    keep: bool = True,
 ) -> Restorer:
     """The restorer of a checkpoint file, read once and again only when the file has changed.
 
@@ -33,6 +35,7 @@ def get_restorer(
         dtype: ``fp32``, ``bf16``, ``fp16``, or ``auto``, which tries once what ``device`` does best.
         device: where it will run, if ``dtype`` is ``auto``; None is what ``LocalHost`` takes.
         cuda_graphs: as ``Restorer`` takes it.
+        keep: hold it until ``forget_restorers``; otherwise it goes when nobody uses it any more.
 
     Raises:
         CheckpointError: the file is missing, damaged or no GPEN.
@@ -45,31 +48,27 @@ def get_restorer(
             f"No checkpoint at {path}: {error.strerror}. Check the path; docs/checkpoints.md says where "
             "weights come from."
         ) from error
-    stamp = (stat.st_mtime_ns, stat.st_size)
-    kind, load = (path, cuda_graphs), partial(Restorer.from_file, str(path), cuda_graphs=cuda_graphs)
+    stamp = stat.st_mtime_ns, stat.st_size
     with _lock:
-        if dtype != "auto":
-            return _resident(kind, stamp, dtype) or _keep(kind, stamp, load(dtype))
-        trial = (path, stamp, device or LocalHost().device)
-        if trial in _chosen and (known := _resident(kind, stamp, _chosen[trial])):
-            return known
-        made = load(dtype, trial[2])
-        _chosen[trial] = made.dtype
-        return _resident(kind, stamp, made.dtype) or _keep(kind, stamp, made)
-
-
-def _resident(kind: Kind, stamp: tuple[int, int], dtype: str) -> Restorer | None:
-    known = _restorers.get((kind, dtype))
-    return known[1] if known is not None and known[0] == stamp else None
-
-
-def _keep(kind: Kind, stamp: tuple[int, int], restorer: Restorer) -> Restorer:
-    _restorers[kind, restorer.dtype] = stamp, restorer
-    return restorer
+        trial = None
+        if dtype == "auto":
+            device = device or LocalHost().device
+            trial = path, stamp, device
+            dtype = _chosen.get(trial, dtype)
+        restorer = _used.get((path, stamp, dtype, cuda_graphs))
+        if restorer is None:
+            restorer = Restorer.from_file(str(path), dtype, device, cuda_graphs=cuda_graphs)
+            if trial is not None:
+                _chosen[trial] = restorer.dtype
+            restorer = _used.setdefault((path, stamp, restorer.dtype, cuda_graphs), restorer)
+        if keep:
+            _kept[path, restorer.dtype, cuda_graphs] = restorer
+        return restorer
 
 
 def forget_restorers() -> None:
     """Let go of all models; those in use live on until their users are done."""
     with _lock:
-        _restorers.clear()
+        _used.clear()
+        _kept.clear()
         _chosen.clear()

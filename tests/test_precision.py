@@ -91,10 +91,12 @@ def test_auto_is_decided_once_for_a_file_and_device(tiny_checkpoint, quick, monk
     trials = []
     real = precision._first_close_enough
     monkeypatch.setattr(precision, "_first_close_enough", lambda *a: trials.append(a) or real(*a))
-    first = get_restorer(tiny_checkpoint, "auto", CPU)
+    first = get_restorer(tiny_checkpoint, "auto", CPU, keep=False)
     assert first.dtype == "bf16"
-    assert get_restorer(tiny_checkpoint, "auto", CPU) is first
-    assert get_restorer(tiny_checkpoint, "bf16") is first
+    assert get_restorer(tiny_checkpoint, "auto", CPU, keep=False) is first
+    assert get_restorer(tiny_checkpoint, "bf16", keep=False) is first
+    del first
+    assert get_restorer(tiny_checkpoint, "auto", CPU).dtype == "bf16"  # read again, not tried again
     assert len(trials) == 1
 
 

@@ -6,6 +6,7 @@ import os
 import shutil
 import subprocess
 import sys
+import weakref
 
 import pytest
 import torch
@@ -173,6 +174,18 @@ def test_one_resident_model_until_the_file_changes(tiny_checkpoint, tmp_path):
     forget_restorers()
     with pytest.raises(CheckpointError, match=r"gone\.pth"):
         get_restorer(tmp_path / "gone.pth")
+
+
+def test_a_model_that_is_not_kept_goes_with_its_last_user(tiny_checkpoint):
+    first = get_restorer(tiny_checkpoint, "fp32", keep=False)
+    assert get_restorer(tiny_checkpoint, "fp32", keep=False) is first
+    gone = weakref.ref(first.module)
+    del first
+    assert gone() is None
+    kept = weakref.ref(get_restorer(tiny_checkpoint, "fp32"))
+    assert get_restorer(tiny_checkpoint, "fp32", keep=False) is kept()
+    forget_restorers()
+    assert kept() is None
 
 
 def test_loading_draws_no_random_numbers_and_loads_no_compiler():

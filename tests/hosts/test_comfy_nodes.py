@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import shutil
 import subprocess
 import sys
+import weakref
 from pathlib import Path
 
 import pytest
@@ -290,6 +292,17 @@ def test_a_model_that_yielded_comes_back_without_its_file(comfyui, models, run, 
     comfyui.model_management.unload_all_models()
     path.unlink()
     assert torch.equal(run("GPEN_Restore", model=model, crops=crops)[1], before)
+
+
+def test_a_model_goes_with_what_the_host_keeps_of_its_node(models, run, tiny_checkpoint):
+    shutil.copy(tiny_checkpoint, models / "gpen" / "tiny.safetensors")
+    model = run("GPEN_LoadModel", model_name="tiny.safetensors")[0]
+    run("GPEN_Restore", model=model, crops=torch.rand(1, 64, 64, 3))
+    assert run("GPEN_LoadModel", model_name="tiny.safetensors")[0] is model
+    gone = weakref.ref(model.module)
+    del model
+    gc.collect()
+    assert gone() is None
 
 
 # Running

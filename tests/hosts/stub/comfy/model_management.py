@@ -1,6 +1,7 @@
 """Devices, memory and interrupts."""
 
 import enum
+import weakref
 
 import torch
 
@@ -47,8 +48,8 @@ def get_free_memory(device):
 def load_models_gpu(models, memory_required=0, force_full_load=False):
     """Where memory is short, what isn't made of the host's own layers stays behind; nothing tells."""
     for patcher in models:
-        if patcher not in current_loaded_models:
-            current_loaded_models.append(patcher)
+        if patcher not in [known() for known in current_loaded_models]:
+            current_loaded_models.append(weakref.ref(patcher))  # as the host does
         fits = get_free_memory(patcher.load_device) > patcher.model_size() + memory_required
         tight = vram_state == VRAMState.LOW_VRAM and not (fits or force_full_load)
         if not tight and vram_state != VRAMState.NO_VRAM:
@@ -56,8 +57,9 @@ def load_models_gpu(models, memory_required=0, force_full_load=False):
 
 
 def unload_all_models():
-    for patcher in current_loaded_models:
-        patcher.model.to(patcher.offload_device)
+    for known in current_loaded_models:
+        if patcher := known():
+            patcher.model.to(patcher.offload_device)
     current_loaded_models.clear()
 
 
