@@ -143,6 +143,21 @@ def test_the_variants_for_a_gpu_are_one_network(measure, tiny_checkpoint):
         assert (picture - pictures[0]).abs().mean() < 0.05
 
 
+@pytest.mark.parametrize(("size", "gflop"), [(512, 276), (1024, 347), (2048, 420)])
+def test_the_limit_counts_a_faces_convolutions(measure, size, gflop):
+    """Those of the original network, which has some more that are no 3×3: pictures, filters, the mapper."""
+    limit = importlib.import_module("limit")
+    assert sum(layer.gflop for layer in limit.layers(size)) == pytest.approx(gflop, rel=0.03)
+
+
+@pytest.mark.parametrize("kind", ["same", "down", "up"])
+def test_the_limit_is_no_more_than_what_a_layer_takes_directly(measure, kind):
+    limit = importlib.import_module("limit")
+    for dtype in limit.DTYPES.values():
+        direct, least = limit.seconds(limit.Layer(kind, 32, 16, 32), dtype, 1)
+        assert 0 < least <= direct
+
+
 def test_train_step_measures_ours_and_says_what_is_missing(tmp_path):
     rows = tmp_path / "rows.json"
     environment = {name: value for name, value in os.environ.items() if name != "GPEN_REFERENCE"}
