@@ -30,10 +30,10 @@ from variants import RELEASED
 
 sys.path.insert(0, str(Path(__file__).parents[1]))  # The package beside us.
 from gpen_nodes import GpenConfig
+from gpen_nodes.model.bands import band_rows
 from gpen_nodes.model.kernels import transposed_conv2d
 from gpen_nodes.model.winograd import F2, F4, winograd_conv2d, winograd_weight
 
-BAND_BYTES = 8 << 20
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
 COLUMNS = {
     "size": ("size", "d"),
@@ -75,9 +75,9 @@ def layers(size: int) -> Iterator[Layer]:
 def seconds(layer: Layer, dtype: torch.dtype, runs: int) -> tuple[float, float]:
     """What a layer takes directly, and by the quickest way: the least of some runs."""
     kind, inputs, outputs, pixels = layer
-    rows, step = pixels, {"same": 1, "down": 2, "up": 0.5}[kind]
-    while rows > 8 and rows * step * pixels * step * inputs * dtype.itemsize > BAND_BYTES:
-        rows //= 2
+    step = {"same": 1, "down": 2, "up": 0.5}[kind]
+    row_bytes = int(step * step * pixels * inputs * dtype.itemsize)
+    rows = band_rows(pixels, row_bytes, torch.device("cpu"))
     height, width = int(rows * step), int(pixels * step)
     border = {"same": 2, "down": 1, "up": 0}[kind]
     x = _random(1, inputs, height + border, width + border).to(dtype, memory_format=torch.channels_last)

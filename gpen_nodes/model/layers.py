@@ -2,6 +2,9 @@
 
 Weights are stored before the equalised-learning-rate scale 1/sqrt(fan_in) (Karras et al., Progressive
 Growing of GANs, section 4.1), as the released checkpoints store them. Activations are NCHW.
+
+Parameters start from ``torch.full`` and ``standard_normal``: what else torch has for it loads its compiler on
+the meta device, ``zeros`` and ``ones`` in torch 2.3, where a checkpoint's network is described.
 """
 
 from __future__ import annotations
@@ -78,7 +81,6 @@ class ActivatedBias(nn.Module):
 
     def __init__(self, channels: int) -> None:
         super().__init__()
-        # Not torch.zeros: on the meta device it imports sympy in torch 2.3.
         self.bias = nn.Parameter(torch.full((channels,), 0.0))
 
     def forward(self, x: Tensor) -> Tensor:
