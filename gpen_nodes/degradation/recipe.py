@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from typing import Any
 
 import torch
@@ -26,6 +26,8 @@ _LIMITS: dict[str, Range] = {
 }
 # Ratios are drawn on a logarithmic scale, so that halving is as likely as doubling.
 _RATIOS = ("scale", "gamma", "contrast")
+# The more of it, the less is left of the picture; of JPEG quality it is the other way round.
+_STRENGTHS = ("scale", "blur_sigma", "motion_length", "noise_sigma")
 # What each optional step needs; without it the values stay at their defaults, which do nothing.
 _OPTIONAL_STEPS = {
     "blur": ("blur_sigma",),
@@ -51,6 +53,7 @@ class DegradationValues:
         gamma: exponent of every value.
         contrast: gain around mid-gray.
         colour_shift: added to red, green and blue, of 1. A gray image has no colours to shift.
+        again: what was done to the result in a second pass, if there was one.
     """
 
     scale: float = 1.0
@@ -63,6 +66,11 @@ class DegradationValues:
     gamma: float = 1.0
     contrast: float = 1.0
     colour_shift: tuple[float, float, float] = (0.0, 0.0, 0.0)
+    again: DegradationValues | None = None
+
+    def __post_init__(self) -> None:
+        if isinstance(self.again, dict):  # as `to_dict` gives it
+            object.__setattr__(self, "again", DegradationValues(**self.again))
 
     def to_dict(self) -> dict[str, Any]:
         """Plain numbers, ready for JSON."""
@@ -85,6 +93,8 @@ class DegradationValues:
             parts.append(f"contrast {self.contrast:.3g}")
         if any(self.colour_shift):
             parts.append("colour " + " ".join(f"{shift:+.2f}" for shift in self.colour_shift))
+        if self.again is not None:
+            parts.append(f"and again {self.again}")
         return ", ".join(parts)
 
 
@@ -102,7 +112,11 @@ class DegradationRecipe:
 
     Equal ends fix a value. Units are those of `DegradationValues`. Down-sampling always happens:
     set ``scale`` to (1, 1) to leave it out. ``colour_probability`` decides on gamma, contrast and colour
-    shift together.
+    shift together. ``mild_probability`` is how often scale, blur, motion, noise and JPEG are all drawn from
+    the mildest quarter of their ranges, so that a training set has pictures that lack little.
+    ``second_probability`` is how often the whole is done a second time, with other values and without colour:
+    the second order of Real-ESRGAN (Wang et al. 2021, section 3.2), as pictures that went from hand to hand
+    have it.
 
     Raises:
         OptionError: a range or a probability is not one, or leaves the limits; names the field.
@@ -121,6 +135,8 @@ class DegradationRecipe:
     noise_probability: float = 0.8
     jpeg_probability: float = 0.8
     colour_probability: float = 0.3
+    mild_probability: float = 0.0
+    second_probability: float = 0.0
 
     def __post_init__(self) -> None:
         for field in fields(self):
@@ -137,6 +153,27 @@ class DegradationRecipe:
 
     def draw(self, generator: torch.Generator) -> DegradationValues:
         """One image's values. Always takes as many draws, so that a step left out changes no later image."""
+        values, seed = self._draw_one(generator)
+        more = torch.Generator().manual_seed(seed)
+        mild, second = torch.rand(2, generator=more, dtype=torch.float64).tolist()
+        if mild < self.mild_probability:
+            values, _ = self._narrowed(1 / 4)._draw_one(more)
+        if second < self.second_probability:
+            again, _ = replace(self._narrowed(1 / 2), colour_probability=0)._draw_one(more)
+            values = replace(values, again=again)
+        return values
+
+    def _narrowed(self, part: float) -> DegradationRecipe:
+        """With the mildest part of each range that takes detail away."""
+        ranges: dict[str, Range] = {}
+        for name in _STRENGTHS:
+            low, high = getattr(self, name)
+            ranges[name] = (low, low * (high / low) ** part if name in _RATIOS else low + (high - low) * part)
+        low, high = self.jpeg_quality
+        return replace(self, jpeg_quality=(high - (high - low) * part, high), **ranges)
+
+    def _draw_one(self, generator: torch.Generator) -> tuple[DegradationValues, int]:
+        """The values of one pass, and a seed for what else is to be drawn for the same image."""
 
         def share() -> float:
             return torch.rand((), generator=generator, device=generator.device, dtype=torch.float64).item()
@@ -149,12 +186,12 @@ class DegradationRecipe:
         drawn["jpeg_quality"] = round(drawn["jpeg_quality"])
         drawn["colour_shift"] = (pick("colour_shift"), pick("colour_shift"), pick("colour_shift"))
         drawn["motion_angle"] = 180 * share()
-        drawn["noise_seed"] = int(2**32 * share())
+        drawn["noise_seed"] = seed = int(2**32 * share())
         for step, names in _OPTIONAL_STEPS.items():
             if share() >= getattr(self, f"{step}_probability"):
                 for name in names:
                     del drawn[name]
-        return DegradationValues(**drawn)
+        return DegradationValues(**drawn), seed
 
 
 EVALUATION_RECIPE = DegradationRecipe(

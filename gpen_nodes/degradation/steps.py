@@ -70,6 +70,8 @@ def _degrade_colour(colour: np.ndarray, values: DegradationValues, target: np.nd
     cv2.resize(colour, (width, height), dst=target, interpolation=cv2.INTER_LINEAR)
     _recolour(target, values)
     target.clip(0, 1, out=target)
+    if values.again is not None:
+        _degrade_colour(target.copy(), values.again, target)
 
 
 def _blurred(colour: np.ndarray, values: DegradationValues, size: tuple[int, int]) -> np.ndarray:

@@ -11,13 +11,15 @@ from typing import Any, Literal, get_args
 
 from ..degradation import DegradationRecipe
 from ..errors import OptionError
-from .losses import Networks
+from .losses import TERMS, Networks
 
 __all__ = ["TrainingConfig", "read_config", "to_toml"]
 
 Precision = Literal["32-true", "bf16-mixed", "16-mixed"]
 Encoder = Literal["conv", "resnet50"]
+DiscriminatorKind = Literal["stylegan2", "projected"]
 
+_CHOICES: dict[str, Any] = {"precision": Precision, "encoder": Encoder, "discriminator": DiscriminatorKind}
 _FROM_ZERO = (
     "seed",
     "drop_at",
@@ -26,8 +28,14 @@ _FROM_ZERO = (
 )  # Other whole numbers count something, so they are at least 1.
 
 
+# A new term is an option of every run, under its name.
+_Weights: Any = dataclasses.make_dataclass(
+    "_Weights", [(name, float, term.weight) for name, term in TERMS.items()], frozen=True
+)
+
+
 @dataclass(frozen=True)
-class TrainingConfig:
+class TrainingConfig(_Weights):
     """One stage of training: a fixed size, one data set, one set of loss weights.
 
     Attributes:
@@ -47,14 +55,13 @@ class TrainingConfig:
         old_size, old_rate: of a grown model: the size it was grown from, and the share of the learning rate
             that its old layers get; 0 makes no difference between layers.
         ema_decay: share of the old average kept at each step; the average is what ships.
-        pixel: weight of L1 between restored and true face, both in [-1, 1].
-        sharpness: weight of L1 between the root mean square gradients of 16 px windows.
-        perceptual: weight of L1 between VGG-19's relu2_2.
-        identity: weight of 1 - cosine between MobileFaceNet embeddings.
-        lpips: weight of LPIPS on AlexNet.
-        adversarial: weight of the non-saturating logistic loss; 0 trains no discriminator.
-        r1: weight γ of the gradient penalty γ/2·|∇D|² (Mescheder et al. 2018), every ``r1_every`` steps.
-        discriminator_size: side of what the discriminator sees; smaller than ``size`` means random windows.
+        pixel, perceptual, identity and so on: weight of each term in ``losses.TERMS``, which describes them.
+        adversarial: weight of the discriminator's verdict; 0 trains no discriminator.
+        discriminator: ``stylegan2``, with the logistic loss, or ``projected``, on features of VGG-19 and with
+            the hinge loss.
+        r1: of ``stylegan2``, weight γ of the gradient penalty γ/2·|∇D|² (Mescheder et al. 2018), every
+            ``r1_every`` steps.
+        discriminator_size: side of what ``stylegan2`` sees; smaller than ``size`` means random windows.
         networks: weights that the terms need.
         recipe: how the faces are degraded, in pixels of the stored faces.
         seed: of weights, order and degradation.
@@ -85,12 +92,8 @@ class TrainingConfig:
     old_size: int = 0
     old_rate: float = 0.1
     ema_decay: float = 0.999
-    pixel: float = 1.0
-    sharpness: float = 0.0
-    perceptual: float = 0.0
-    identity: float = 0.0
-    lpips: float = 0.0
     adversarial: float = 0.0
+    discriminator: DiscriminatorKind = "stylegan2"
     r1: float = 10.0
     r1_every: int = 16
     discriminator_size: int = 128
@@ -108,12 +111,12 @@ class TrainingConfig:
             _check(option.name, getattr(self, option.name), option.default)
         for network in dataclasses.fields(self.networks):
             _check(f"networks.{network.name}", getattr(self.networks, network.name), network.default)
-        for name, kind in (("precision", Precision), ("encoder", Encoder)):
+        for name, kind in _CHOICES.items():
             if getattr(self, name) not in get_args(kind):
                 raise OptionError(
                     f"{name} is {getattr(self, name)!r}; expected one of {', '.join(get_args(kind))}."
                 )
-        if self.adversarial and self.discriminator_size > self.size:
+        if self.adversarial and self.discriminator == "stylegan2" and self.discriminator_size > self.size:
             raise OptionError(
                 f"discriminator_size {self.discriminator_size} is larger than the faces' size {self.size}; "
                 "expected at most that."
@@ -138,6 +141,11 @@ class TrainingConfig:
             ranges: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in table.items()}
             values[name] = kind(**ranges)
         return cls(**values)
+
+    @property
+    def weights(self) -> dict[str, float]:
+        """λ of every term of the objective, by name."""
+        return {name: getattr(self, name) for name in TERMS}
 
     def rate(self, step: int) -> float:
         """The learning rate of the step that follows ``step`` completed ones."""

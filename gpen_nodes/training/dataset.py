@@ -17,10 +17,12 @@ from ..images import resize, to_network
 
 __all__ = ["TrainingPairs"]
 
+_SEPIA = (0.8, 1.0, 1.3)  # exponents of red, green and blue: black and white stay, what is between is brown
+
 _LIGHT = DegradationRecipe(
     scale=(1, 1),
     gamma=(0.7, 1.4),
-    contrast=(0.7, 1),
+    contrast=(0.6, 1),
     colour_shift=(-0.1, 0.1),
     blur_probability=0,
     motion_probability=0,
@@ -33,18 +35,21 @@ _LIGHT = DegradationRecipe(
 def vary(truth: Tensor, chance: torch.Generator) -> Tensor:
     """Another true face out of one, [1, S, S, 3] in [0, 1]: what a few thousand portraits do not show.
 
-    Mirrored half of the time; up to 2 % of the side off its place, as landmarks are; one in sixteen black
-    and white, as old photographs are; three in ten in another light.
+    Mirrored half of the time; up to 2 % of the side off its place, as landmarks are; one in ten black and
+    white, as old photographs are, half of these toned; three in ten in another light, faded ones among them.
+    What is gray, toned or faded stays so: the network learns to keep a picture's colours.
     """
-    mirrored, gray = torch.rand(2, generator=chance).tolist()
+    mirrored, gray, tone = torch.rand(3, generator=chance).tolist()
     reach = round(truth.shape[1] * 0.02)
     shifts = torch.randint(-reach, reach + 1, (2,), generator=chance).tolist()
     truth = truth.flip(2) if mirrored < 0.5 else truth
     for axis, shift in enumerate(shifts, start=1):
         pixels = torch.arange(truth.shape[axis]) + shift
         truth = truth.index_select(axis, pixels.clamp(0, truth.shape[axis] - 1))
-    if gray < 1 / 16:
+    if gray < 0.1:
         truth = truth.mean(dim=3, keepdim=True).expand(-1, -1, -1, 3)
+        if gray < 0.05:
+            truth = truth ** torch.tensor(_SEPIA).lerp(torch.ones(3), tone)
     return degrade(truth, _LIGHT, chance)[0]
 
 

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from ..atomic import replacing
 from ..errors import MissingWeightsError
+from .losses import TERMS
 
 __all__ = ["Log"]
 
@@ -27,7 +28,7 @@ class Log:
     """
 
     COLUMNS = (
-        *("step", "seconds", "pixel", "sharpness", "perceptual", "identity", "lpips"),
+        *("step", "seconds", *TERMS),
         *("adversarial", "discriminator", "r1"),
         *("objective", "psnr", "psnr_degraded", "gradient", "gradient_degraded"),
     )

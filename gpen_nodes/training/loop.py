@@ -103,7 +103,7 @@ def _prepare(
         raise OptionError(
             "faces names nothing; expected a folder, a zip file or shards, such as faces=ffhq.zip."
         )
-    objective = objective or Objective.from_config(config)
+    objective = objective or Objective.build(config.weights, config.networks)
     faces = open_faces(config.faces)
     samples = Samples(faces, config.size)
     networks = start_networks(config)

@@ -57,7 +57,7 @@ def describe_plan(stage: Stage, steps: Iterator[list[Pair]], *, faces: int, kept
 
 
 def _weights(stage: Stage) -> dict[str, float]:
-    adversarial = {"adversarial": stage.adversarial.weight} if stage.raw_judge is not None else {}
+    adversarial = {"adversarial": stage.game.weight} if stage.game is not None else {}
     return stage.objective.weights | adversarial
 
 
@@ -91,9 +91,9 @@ def _memory(stage: Stage, degraded: Tensor, truth: Tensor) -> dict[str, int]:
         with stage.fabric.autocast():
             restored = stage.raw(degraded.contiguous(memory_format=torch.channels_last))
             kept: list[object] = [stage.objective(restored, truth)]
-            if stage.raw_judge is not None:
+            if stage.raw_judge is not None and stage.game is not None:
                 chance = torch.Generator().manual_seed(0)
-                kept.append(stage.adversarial.generator_term(stage.raw_judge, restored, chance))
+                kept.append(stage.game.generator_term(stage.raw_judge, restored, chance))
             return kept
 
     networks = [n for n in (stage.raw, stage.raw_judge, stage.objective) if n is not None]

@@ -15,12 +15,12 @@ from torch.optim import Optimizer
 
 from ..atomic import replacing
 from ..errors import DegenerateOutputError, OptionError
-from ..model import Discriminator, Gpen
+from ..model import Gpen
 from .config import TrainingConfig
 from .ema import Ema
 from .interrupts import interrupts_wait
-from .losses import Adversarial, Objective, discriminator_loss
-from .start import make_optimizer, set_pace
+from .losses import Objective
+from .start import make_game, make_optimizer, set_pace
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
@@ -45,15 +45,13 @@ class Stage:
         fabric: Fabric,
         objective: Objective,
         model: Gpen,
-        judge: Discriminator | None,
+        judge: nn.Module | None,
     ) -> None:
         self.config, self.fabric, self.done, self.best = config, fabric, 0, math.inf
         self.raw, self.raw_judge = model.to(fabric.device), judge and judge.to(fabric.device)
         self.ema = Ema(self.raw, config.ema_decay)
         self.objective = objective.to(fabric.device)
-        self.adversarial = Adversarial(
-            config.adversarial, config.r1, config.r1_every, config.discriminator_size
-        )
+        self.game = make_game(config, fabric.device) if judge is not None else None
         for weight in self.raw.parameters():
             if weight.dim() == 4 and weight.shape[2:] == (1, 1):
                 weight.register_hook(_plain_strides)
@@ -104,8 +102,8 @@ class Stage:
                 self.raw_judge.requires_grad_(False)
             with self.fabric.autocast():
                 terms = self.objective(restored, truth)
-                if self.judge is not None:
-                    terms["adversarial"] = self.adversarial.generator_term(self.judge, restored, chance)
+                if self.judge is not None and self.game is not None:
+                    terms["adversarial"] = self.game.generator_term(self.judge, restored, chance)
             self._backward(terms, share)
         if self.raw_judge is not None:
             self.raw_judge.requires_grad_(True)
@@ -116,13 +114,9 @@ class Stage:
         self, restored: Tensor, truth: Tensor, share: float, chance: torch.Generator
     ) -> dict[str, Tensor]:
         assert self.judge is not None
-        assert self.raw_judge is not None
-        restored, truth = self.adversarial.windows(restored, truth, chance)
+        assert self.game is not None
         with self.fabric.autocast():
-            terms = {"discriminator": discriminator_loss(self.judge(truth), self.judge(restored))}
-        penalty = self.adversarial.penalty(self.raw_judge, truth, self.done + 1)
-        if penalty is not None:
-            terms["r1"] = penalty
+            terms = self.game.discriminator_terms(self.judge, restored, truth, chance, self.done + 1)
         self._backward(terms, share)
         return terms
 

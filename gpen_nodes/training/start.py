@@ -13,11 +13,12 @@ from ..checkpoints import read_checkpoint
 from ..errors import OptionError
 from ..model import Discriminator, DiscriminatorConfig, Gpen, GpenConfig, grow
 from .config import TrainingConfig
+from .losses import LogisticGame, ProjectedDiscriminator, ProjectedGame
 
-__all__ = ["make_optimizer", "set_pace", "start_networks"]
+__all__ = ["make_game", "make_optimizer", "set_pace", "start_networks"]
 
 
-def start_networks(config: TrainingConfig) -> tuple[Gpen, Discriminator | None]:
+def start_networks(config: TrainingConfig) -> tuple[Gpen, nn.Module | None]:
     """The restoring network, new or from a file, and a new discriminator if there is to be one.
 
     Raises:
@@ -42,8 +43,19 @@ def start_networks(config: TrainingConfig) -> tuple[Gpen, Discriminator | None]:
             model = grow(model)
         if not config.adversarial:
             return model, None
+        if config.discriminator == "projected":
+            maps = config.networks.shared_vgg19(torch.zeros(1, 3, 32, 32))
+            config.networks.shared_vgg19.forget()
+            return model, ProjectedDiscriminator([m.shape[1] for m in maps[1:]])
         shape = DiscriminatorConfig(config.discriminator_size, model.config.narrow, model.config.multiplier)
         return model, Discriminator(shape)
+
+
+def make_game(config: TrainingConfig, device: torch.device) -> LogisticGame | ProjectedGame:
+    """How the restoring network and the discriminator play against each other."""
+    if config.discriminator == "projected":
+        return ProjectedGame(config.adversarial, config.networks.shared_vgg19.to(device))
+    return LogisticGame(config.adversarial, config.r1, config.r1_every, config.discriminator_size)
 
 
 def _read_start(config: TrainingConfig) -> Gpen:

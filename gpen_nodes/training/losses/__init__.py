@@ -1,25 +1,34 @@
 """What the networks are trained for: one small class a term, and where their own networks come from."""
 
-from .adversarial import Adversarial, discriminator_loss, gradient_penalty, random_windows
+from .adversarial import LogisticGame, discriminator_loss, gradient_penalty, random_windows
 from .identity import Identity
 from .networks import Networks
 from .objective import Objective
-from .perceptual import AlexNet, Lpips, Perceptual, Vgg19
+from .perceptual import Features, Lpips, Perceptual, Regions, feature_distance, region_windows
 from .pixel import Pixel, Sharpness, local_sharpness
+from .projected import ProjectedDiscriminator, ProjectedGame, Remembered
+from .terms import TERMS, Term
 
 __all__ = [
-    "Adversarial",
-    "AlexNet",
+    "TERMS",
+    "Features",
     "Identity",
+    "LogisticGame",
     "Lpips",
     "Networks",
     "Objective",
     "Perceptual",
     "Pixel",
+    "ProjectedDiscriminator",
+    "ProjectedGame",
+    "Regions",
+    "Remembered",
     "Sharpness",
-    "Vgg19",
+    "Term",
     "discriminator_loss",
+    "feature_distance",
     "gradient_penalty",
     "local_sharpness",
     "random_windows",
+    "region_windows",
 ]

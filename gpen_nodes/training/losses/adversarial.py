@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-__all__ = ["Adversarial", "discriminator_loss", "gradient_penalty", "random_windows"]
-
-Judge = Callable[[Tensor], Tensor]
+__all__ = ["LogisticGame", "discriminator_loss", "gradient_penalty", "random_windows"]
 
 
-class Adversarial:
+class LogisticGame:
     """Non-saturating logistic loss on random windows, with a lazy R1 penalty.
 
     Args:
@@ -26,26 +22,39 @@ class Adversarial:
     def __init__(self, weight: float, r1: float, r1_every: int, size: int) -> None:
         self.weight, self.r1, self.r1_every, self.size = weight, r1, r1_every, size
 
-    def generator_term(self, judge: Judge, restored: Tensor, chance: torch.Generator) -> Tensor:
-        """The generator wants high logits for the window that ``chance`` picks."""
-        (window,) = random_windows(self.size, chance, restored)
-        return self.weight * F.softplus(-judge(window)).mean()
+    def generator_term(
+        self, discriminator: nn.Module, restored: Tensor, generator: torch.Generator
+    ) -> Tensor:
+        """The generator wants high logits for the window that ``generator`` picks."""
+        (window,) = random_windows(self.size, generator, restored)
+        return self.weight * F.softplus(-discriminator(window)).mean()
 
-    def windows(self, restored: Tensor, truth: Tensor, chance: torch.Generator) -> list[Tensor]:
-        """What the discriminator learns from: one window of both, without a way back to the generator."""
-        return random_windows(self.size, chance, restored.detach(), truth)
+    def discriminator_terms(
+        self,
+        discriminator: nn.Module,
+        restored: Tensor,
+        truth: Tensor,
+        generator: torch.Generator,
+        step: int,
+    ) -> dict[str, Tensor]:
+        """Logistic loss of one window of both, and R1 on the true one in the steps (from 1) that are due it.
 
-    def penalty(self, judge: nn.Module, truth: Tensor, step: int) -> Tensor | None:
-        """R1 on true windows, in the steps (counted from 1) that are due one."""
-        if not self.r1 or step % self.r1_every:
-            return None
-        return gradient_penalty(judge, truth) * (self.r1 / 2 * self.r1_every)
+        There is no way back to the restoring network.
+        """
+        restored, truth = random_windows(self.size, generator, restored.detach(), truth)
+        terms = {"discriminator": discriminator_loss(discriminator(truth), discriminator(restored))}
+        if self.r1 and step % self.r1_every == 0:
+            # A compiled network has no second derivative; the penalty is taken by the one it was made from.
+            plain = getattr(discriminator, "_orig_mod", discriminator)
+            with torch.autocast(truth.device.type, enabled=False):
+                terms["r1"] = gradient_penalty(plain, truth.float()) * (self.r1 / 2 * self.r1_every)
+        return terms
 
 
-def random_windows(size: int, chance: torch.Generator, *batches: Tensor) -> list[Tensor]:
+def random_windows(size: int, generator: torch.Generator, *batches: Tensor) -> list[Tensor]:
     """Cut the same random ``size``² window out of each [B, C, H, W], one place for the whole batch."""
     height, width = batches[0].shape[-2:]
-    y, x = (int(torch.randint(0, span - size + 1, (), generator=chance)) for span in (height, width))
+    y, x = (int(torch.randint(0, span - size + 1, (), generator=generator)) for span in (height, width))
     return [b[..., y : y + size, x : x + size] for b in batches]
 
 

@@ -5,17 +5,17 @@ Nothing here is downloaded: the weights are large, and some may not be used for 
 
 from __future__ import annotations
 
-import pickle
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
-from typing import Any
 
-import torch
-from torch import Tensor, nn
+from torch import Tensor
 
+from ...backbones import AlexNet, DistilledVgg19, Vgg19, fill, load_vgg, read_tensors
 from ...errors import CheckpointError, MissingWeightsError
 from ...faces.identity import FaceEmbedder
-from .perceptual import AlexNet, Vgg19
+from .projected import Remembered
 
 __all__ = ["Networks"]
 
@@ -34,7 +34,8 @@ _TORCHVISION = "BSD-3-Clause as torchvision; trained on ImageNet, which is for r
 SOURCES = {
     "vgg19": Source(
         "perceptual",
-        "vgg19-dcbb9e9d.pth (575 MB)",
+        "vgg19-dcbb9e9d.pth (575 MB), or the distilled vgg19_16x_5SE.pth (4 MB, MIT) of "
+        "github.com/MingSun-Tse/Collaborative-Distillation,",
         "https://download.pytorch.org/models/vgg19-dcbb9e9d.pth",
         _TORCHVISION,
     ),
@@ -64,7 +65,7 @@ class Networks:
     """Paths of weight files; empty where there is none.
 
     Attributes:
-        vgg19: torchvision's VGG-19, for the perceptual term.
+        vgg19: torchvision's VGG-19 or the distilled one, for every term that compares its features.
         alexnet: torchvision's AlexNet, for LPIPS.
         lpips: LPIPS's own weights for AlexNet's channels, version 0.1.
         mobilefacenet: MobileFaceNet.onnx, for the identity term.
@@ -90,13 +91,18 @@ class Networks:
             f"({source.licence}) and set networks.{name} to its path, or set {source.term} = 0."
         )
 
-    def load_vgg19(self) -> Vgg19:
-        return _filled(Vgg19(), self.path("vgg19"))
+    def load_vgg19(self, layers: Sequence[str]) -> Vgg19 | DistilledVgg19:
+        return load_vgg(self.path("vgg19"), layers)
+
+    @cached_property
+    def shared_vgg19(self) -> Remembered:
+        """relu1_1 to relu4_1, one network for all terms and the discriminator."""
+        return Remembered(load_vgg(self.path("vgg19")))
 
     def load_lpips(self) -> tuple[AlexNet, list[Tensor]]:
         """AlexNet, and the weights of its channels."""
-        network, path = _filled(AlexNet(), self.path("alexnet")), self.path("lpips")
-        state = _read(path)
+        own, path = self.path("alexnet"), self.path("lpips")
+        network, state = fill(AlexNet(), read_tensors(own), own), read_tensors(path)
         weights = [state.get(f"lin{layer}.model.1.weight") for layer in range(len(AlexNet.CHANNELS))]
         found = [w.numel() for w in weights if w is not None]
         if tuple(found) != AlexNet.CHANNELS:
@@ -108,27 +114,3 @@ class Networks:
 
     def load_embedder(self) -> FaceEmbedder:
         return FaceEmbedder.load(self.path("mobilefacenet"))
-
-
-def _read(path: Path) -> dict[str, Any]:
-    try:
-        state = torch.load(path, map_location="cpu", weights_only=True)
-    except (OSError, RuntimeError, EOFError, pickle.UnpicklingError) as error:
-        raise CheckpointError(f"{path} is damaged or no file of weights: {error}. Get it again.") from error
-    if not isinstance(state, dict):
-        raise CheckpointError(f"{path} holds a {type(state).__name__}; expected tensors by name.")
-    return state
-
-
-def _filled(network: nn.Module, path: Path) -> Any:
-    """The network with the tensors of the file that it has; what the file holds beyond is left there."""
-    state, expected = _read(path), network.state_dict()
-    for name, tensor in expected.items():
-        found = getattr(state.get(name), "shape", None)
-        if found != tensor.shape:
-            raise CheckpointError(
-                f"{path} is not torchvision's {type(network).__name__}: expected {name} of shape "
-                f"{tuple(tensor.shape)}, found {tuple(found) if found else 'none'}."
-            )
-    network.load_state_dict({name: state[name] for name in expected})
-    return network

@@ -3,17 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
 
 from torch import Tensor, nn
 
 from ...errors import OptionError
-from .identity import Identity
-from .perceptual import Lpips, Perceptual
-from .pixel import Pixel, Sharpness
-
-if TYPE_CHECKING:
-    from ..config import TrainingConfig
+from .networks import Networks
+from .terms import TERMS
 
 __all__ = ["Objective"]
 
@@ -37,21 +32,15 @@ class Objective(nn.Module):
         self.terms = nn.ModuleDict({name: terms[name] for name in self.weights})
 
     @classmethod
-    def from_config(cls, config: TrainingConfig) -> Objective:
-        """The terms that have a weight, with their networks.
+    def build(cls, weights: Mapping[str, float], networks: Networks) -> Objective:
+        """The terms of the table that have a weight, with their networks.
 
         Raises:
             MissingWeightsError: a network's weights are not there; says where to get them.
             CheckpointError: they are damaged or another network's.
         """
-        terms: dict[str, nn.Module] = {"pixel": Pixel(), "sharpness": Sharpness()}
-        if config.perceptual:
-            terms["perceptual"] = Perceptual(config.networks.load_vgg19())
-        if config.identity:
-            terms["identity"] = Identity(config.networks.load_embedder())
-        if config.lpips:
-            terms["lpips"] = Lpips(*config.networks.load_lpips())
-        return cls(terms, {name: getattr(config, name) for name in terms})
+        wanted = {name: weight for name, weight in weights.items() if weight}
+        return cls({name: TERMS[name].build(networks) for name in wanted}, wanted)
 
     def forward(self, restored: Tensor, truth: Tensor) -> dict[str, Tensor]:
         """Each term times its weight, by name."""

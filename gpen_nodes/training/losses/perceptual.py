@@ -8,12 +8,14 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-__all__ = ["AlexNet", "Lpips", "Perceptual", "Vgg19"]
+from ...faces import template_points
 
-MEAN, DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # of ImageNet's pixels in [0, 1]
+__all__ = ["Features", "Lpips", "Network", "Perceptual", "Regions", "feature_distance", "region_windows"]
 
-Features = Callable[[Tensor], Sequence[Tensor]]
+Network = Callable[[Tensor], Sequence[Tensor]]
 """[B, 3, S, S] in [-1, 1] to feature maps."""
+
+LAYER_WEIGHTS = (0.1, 0.2, 0.4, 1.0)  # of relu1_1 to relu4_1: shapes before texture
 
 
 class Perceptual(nn.Module):
@@ -22,13 +24,76 @@ class Perceptual(nn.Module):
     Johnson et al. 2016, who took squares; ESRGAN and its heirs take L1.
     """
 
-    def __init__(self, network: Features) -> None:
+    def __init__(self, network: Network) -> None:
         super().__init__()
         self.network = network
 
     def forward(self, restored: Tensor, truth: Tensor) -> Tensor:
         pairs = zip(self.network(restored), self.network(truth), strict=True)
         return torch.stack([F.l1_loss(ours, theirs) for ours, theirs in pairs]).sum()
+
+
+def feature_distance(ours: Sequence[Tensor], theirs: Sequence[Tensor], weights: Sequence[float]) -> Tensor:
+    """Weighted sum over maps of mean |difference| / mean |truth|: of one size whatever a network's scale."""
+    parts = [
+        weight * F.l1_loss(our, their) / their.abs().mean().clamp_min(1e-6)
+        for our, their, weight in zip(ours, theirs, weights, strict=True)
+    ]
+    return torch.stack(parts).sum()
+
+
+class Features(nn.Module):
+    """``feature_distance`` over VGG-19's relu1_1 to relu4_1, the distilled one's or the full one's."""
+
+    def __init__(self, network: Network) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, restored: Tensor, truth: Tensor) -> Tensor:
+        with torch.no_grad():
+            theirs = self.network(truth)
+        return feature_distance(self.network(restored), theirs, LAYER_WEIGHTS)
+
+
+class Regions(nn.Module):
+    """L1 and feature distance of the windows around both eyes and the mouth, where people look first.
+
+    GFPGAN's component loss (Wang et al. 2021, section 3.4) has such windows, each with a discriminator.
+
+    Args:
+        network: as ``Features`` takes it.
+        template: where the faces' eyes and mouth lie; see ``template_points``.
+    """
+
+    def __init__(self, network: Network, template: str = "gpen") -> None:
+        super().__init__()
+        self.network, self.template = network, template
+
+    def forward(self, restored: Tensor, truth: Tensor) -> Tensor:
+        total = restored.new_zeros(())
+        for top, left, height, width in region_windows(self.template, restored.shape[-1]):
+            place = (..., slice(top, top + height), slice(left, left + width))
+            ours, theirs = restored[place], truth[place]
+            with torch.no_grad():
+                expected = self.network(theirs)
+            total = total + F.l1_loss(ours, theirs)
+            total = total + feature_distance(self.network(ours), expected, LAYER_WEIGHTS)
+        return total / 3
+
+
+def region_windows(template: str, size: int) -> list[tuple[int, int, int, int]]:
+    """(top, left, height, width) in pixels of left eye, right eye and mouth, in a crop of ``size`` px.
+
+    An eye's window is as wide as 0.9 of the eye distance, the mouth's as 1.2; heights are 0.75 of that.
+    """
+    left, right, _, *corners = template_points(template, size)
+    distance = right[0] - left[0]
+    mouth = tuple(sum(axis) / 2 for axis in zip(*corners, strict=True))
+    windows = []
+    for (x, y), share in ((left, 0.9), (right, 0.9), (mouth, 1.2)):
+        width, height = round(share * distance), round(0.75 * share * distance)
+        windows.append((round(y - height / 2), round(x - width / 2), height, width))
+    return windows
 
 
 class Lpips(nn.Module):
@@ -42,7 +107,7 @@ class Lpips(nn.Module):
         channel_weights: for each map one tensor of as many numbers as it has channels, none below 0.
     """
 
-    def __init__(self, network: Features, channel_weights: Sequence[Tensor]) -> None:
+    def __init__(self, network: Network, channel_weights: Sequence[Tensor]) -> None:
         super().__init__()
         self.network = network
         for layer, weight in enumerate(channel_weights):
@@ -62,57 +127,3 @@ def _unit_length(features: Tensor) -> Tensor:
     features = features.to(torch.promote_types(features.dtype, torch.float32))
     # A dead pixel has length 0, where a root's slope is infinite.
     return features * torch.rsqrt(features.square().sum(dim=1, keepdim=True) + 1e-10)
-
-
-class _Backbone(nn.Module):
-    """Frozen first layers of one of torchvision's networks, under its tensor names."""
-
-    shift: Tensor
-    scale: Tensor
-
-    def __init__(self, layers: Sequence[nn.Module], taps: Sequence[int]) -> None:
-        super().__init__()
-        self.features, self.taps = nn.Sequential(*layers), taps
-        # From [-1, 1] to ImageNet's normal values in one go; not part of the weights.
-        shift, scale = torch.tensor(MEAN) * 2 - 1, torch.tensor(DEVIATION) * 2
-        self.register_buffer("shift", shift.view(3, 1, 1), persistent=False)
-        self.register_buffer("scale", scale.view(3, 1, 1), persistent=False)
-        self.requires_grad_(False)
-        self.to(memory_format=torch.channels_last)  # faster on a CPU
-
-    def forward(self, image: Tensor) -> list[Tensor]:
-        """[B, 3, S, S] in [-1, 1] to the outputs of the tapped layers."""
-        x, tapped = (image - self.shift) / self.scale, []
-        for number, layer in enumerate(self.features):
-            x = layer(x)
-            if number in self.taps:
-                tapped.append(x)
-        return tapped
-
-
-class Vgg19(_Backbone):
-    """VGG-19 up to relu2_2 (Simonyan and Zisserman 2014, table 1, column E): [B, 128, S/2, S/2]."""
-
-    def __init__(self) -> None:
-        layers: list[nn.Module] = []
-        for inputs, outputs in ((3, 64), (64, 64), (64, 128), (128, 128)):
-            if (inputs, outputs) == (64, 128):
-                layers.append(nn.MaxPool2d(2))
-            layers += [nn.Conv2d(inputs, outputs, 3, padding=1), nn.ReLU()]
-        super().__init__(layers, taps=(len(layers) - 1,))
-
-
-class AlexNet(_Backbone):
-    """AlexNet's five convolutions as torchvision has them (Krizhevsky 2014): the maps after each ReLU."""
-
-    CHANNELS = (64, 192, 384, 256, 256)
-
-    def __init__(self) -> None:
-        layers: list[nn.Module] = [
-            *(nn.Conv2d(3, 64, 11, stride=4, padding=2), nn.ReLU(), nn.MaxPool2d(3, 2)),
-            *(nn.Conv2d(64, 192, 5, padding=2), nn.ReLU(), nn.MaxPool2d(3, 2)),
-            *(nn.Conv2d(192, 384, 3, padding=1), nn.ReLU()),
-            *(nn.Conv2d(384, 256, 3, padding=1), nn.ReLU()),
-            *(nn.Conv2d(256, 256, 3, padding=1), nn.ReLU()),
-        ]
-        super().__init__(layers, taps=(1, 4, 7, 9, 11))
