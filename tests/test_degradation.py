@@ -104,6 +104,38 @@ def test_a_step_left_out_changes_no_later_image() -> None:
     assert EVERYTHING.draw(with_jpeg) == EVERYTHING.draw(without)
 
 
+def test_mild_ones_come_from_the_mildest_quarter_of_each_range() -> None:
+    recipe, generator = replace(EVERYTHING, mild_probability=1), seeded()
+    for _ in range(200):
+        values = recipe.draw(generator)
+        assert 2 <= values.scale <= 2 * 8 ** (1 / 4) + 1e-9
+        assert values.blur_sigma <= 3 / 4
+        assert values.motion_length <= 25 / 4
+        assert values.noise_sigma <= 25 / 4
+        assert values.jpeg_quality is not None
+        assert values.jpeg_quality >= 77
+
+
+def test_how_often_images_are_mild_or_degraded_twice() -> None:
+    recipe, generator = replace(EVERYTHING, mild_probability=0.25, second_probability=0.5), seeded()
+    drawn = [recipe.draw(generator) for _ in range(800)]
+    assert 160 <= sum(v.scale <= 2 * 8 ** (1 / 4) and v.noise_sigma <= 25 / 4 for v in drawn) <= 290
+    assert 350 <= sum(v.again is not None for v in drawn) <= 450
+    assert all(v.again.gamma == 1 and v.again.scale <= 2 * 8**0.5 + 1e-9 for v in drawn if v.again)
+
+
+def test_a_second_pass_is_the_first_ones_result_degraded_again() -> None:
+    (image,) = smooth_picture(1, 24, 32, 3)
+    second = DegradationValues(scale=1.5, noise_sigma=5, noise_seed=3, jpeg_quality=70)
+    first = DegradationValues(scale=2, blur_sigma=1, jpeg_quality=60)
+    expected = apply_degradation(apply_degradation(image, first), second)
+    both = replace(first, again=second)
+    assert torch.equal(apply_degradation(image, both), expected)
+    loaded = DegradationValues(**json.loads(json.dumps(both.to_dict())))
+    assert torch.equal(apply_degradation(image, loaded), expected)
+    assert str(both) == "×2, blur σ 1, JPEG 60, and again ×1.5, noise σ 5, JPEG 70"
+
+
 def test_the_evaluation_recipe_is_fixed_but_for_the_noise() -> None:
     generator = seeded()
     first, second = EVALUATION_RECIPE.draw(generator), EVALUATION_RECIPE.draw(generator)

@@ -22,6 +22,7 @@ BELOW = {
     "atomic": set(),
     "weights": set(),
     "model": set(),
+    "backbones": set(),
     "degradation": {"images"},
     "faces": {"images"},
     "picture": {"images", "atomic"},

@@ -88,6 +88,8 @@ class Stage:
             self._average_gradients(self.raw_judge)
         with interrupts_wait():
             self._move_weights()
+            if self.game is not None:
+                self.game.weights_moved(cast("Any", self.raw_judge))
             self.done += 1
             self.ema.update(self.raw, self.done)
         return sums

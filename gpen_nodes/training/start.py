@@ -26,6 +26,8 @@ def start_networks(config: TrainingConfig) -> tuple[Gpen, nn.Module | None]:
         CheckpointError: it cannot be read.
     """
     start = _read_start(config) if config.start else None
+    # Before the seed is set: making the network that gives the maps draws random numbers, too.
+    channels = _map_channels(config) if config.adversarial and config.discriminator == "projected" else []
     with torch.random.fork_rng():
         torch.manual_seed(config.seed)
         model = start or Gpen(
@@ -43,12 +45,17 @@ def start_networks(config: TrainingConfig) -> tuple[Gpen, nn.Module | None]:
             model = grow(model)
         if not config.adversarial:
             return model, None
-        if config.discriminator == "projected":
-            maps = config.networks.shared_vgg19(torch.zeros(1, 3, 32, 32))
-            config.networks.shared_vgg19.forget()
-            return model, ProjectedDiscriminator([m.shape[1] for m in maps[1:]])
+        if channels:
+            return model, ProjectedDiscriminator(channels)
         shape = DiscriminatorConfig(config.discriminator_size, model.config.narrow, model.config.multiplier)
         return model, Discriminator(shape)
+
+
+def _map_channels(config: TrainingConfig) -> list[int]:
+    """Of the maps that a projected discriminator sees."""
+    maps = config.networks.shared_vgg19(torch.zeros(1, 3, 32, 32))
+    config.networks.shared_vgg19.forget()
+    return [m.shape[1] for m in maps[1:]]
 
 
 def make_game(config: TrainingConfig, device: torch.device) -> LogisticGame | ProjectedGame:

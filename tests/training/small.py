@@ -11,7 +11,17 @@ from torch import Tensor, nn
 
 from gpen_nodes.model import Gpen
 from gpen_nodes.training import TrainingConfig, train
-from gpen_nodes.training.losses import Identity, Lpips, Objective, Perceptual, Pixel, Sharpness
+from gpen_nodes.training.losses import (
+    TERMS,
+    Features,
+    Identity,
+    Lpips,
+    Objective,
+    Perceptual,
+    Pixel,
+    Regions,
+    Sharpness,
+)
 
 CONFIG = TrainingConfig(
     size=64,
@@ -23,6 +33,8 @@ CONFIG = TrainingConfig(
     ema_decay=0.5,
     sharpness=0.5,
     perceptual=0.05,
+    features=0.1,
+    regions=0.1,
     identity=0.1,
     lpips=0.1,
     adversarial=0.1,
@@ -32,7 +44,7 @@ CONFIG = TrainingConfig(
     save_every=2,
     workers=0,
 )
-PLAIN = dataclasses.replace(CONFIG, sharpness=0, perceptual=0, identity=0, lpips=0, adversarial=0)
+PLAIN = dataclasses.replace(CONFIG, adversarial=0, **{name: float(name == "pixel") for name in TERMS})
 
 
 class ColourEmbedder(nn.Module):
@@ -47,12 +59,19 @@ def halves(image: Tensor) -> list[Tensor]:
     return [F.avg_pool2d(image, 2), F.avg_pool2d(image, 4)]
 
 
+def four_maps(image: Tensor) -> list[Tensor]:
+    """Stands in for VGG-19's four layers."""
+    return [image, *halves(image), F.avg_pool2d(image, 8)]
+
+
 def objective(config: TrainingConfig) -> Objective:
     """As the config describes it, with stand-ins for the networks."""
     terms = {
         "pixel": Pixel(),
         "sharpness": Sharpness(),
         "perceptual": Perceptual(halves),
+        "features": Features(four_maps),
+        "regions": Regions(four_maps),
         "identity": Identity(ColourEmbedder()),
         "lpips": Lpips(halves, [torch.ones(3), torch.ones(3)]),
     }

@@ -29,6 +29,8 @@ RECIPE: dict[str, Any] = {
     "noise_probability": 0.6,
     "jpeg_probability": 0.9,
     "colour_probability": 0.0,
+    "mild_probability": 0.1,
+    "second_probability": 0.2,
 }
 OPTIONS: dict[str, Any] = {
     "faces": "ffhq.zip",
@@ -55,9 +57,12 @@ OPTIONS: dict[str, Any] = {
     "pixel": 2,
     "sharpness": 0.7,
     "perceptual": 0.05,
+    "features": 0.4,
+    "regions": 0.3,
     "identity": 0.5,
     "lpips": 0.1,
     "adversarial": 0.1,
+    "discriminator": "projected",
     "r1": 5,
     "r1_every": 8,
     "discriminator_size": 64,

@@ -15,6 +15,7 @@ import pytest
 import torch
 from PIL import Image
 
+from gpen_nodes.backbones import DistilledVgg19
 from gpen_nodes.checkpoints import read_checkpoint
 from gpen_nodes.errors import (
     CheckpointError,
@@ -26,7 +27,7 @@ from gpen_nodes.facesets import FaceStore
 from gpen_nodes.model import GpenConfig
 from gpen_nodes.training import loop, read_config, train
 from gpen_nodes.training import stage as stage_module
-from gpen_nodes.training.losses import Objective, adversarial
+from gpen_nodes.training.losses import Networks, Objective, adversarial
 from tests.training.small import CONFIG, PLAIN, assert_equal, run, state_of
 
 
@@ -158,6 +159,22 @@ def test_interrupted_and_resumed_is_the_same_to_the_last_bit(
     assert_equal(state_of(folder), state_of(whole))
     rows = (folder / "losses.csv").read_text().splitlines()
     assert [row.split(",")[0] for row in rows] == ["step", "2", "4"]
+
+
+def test_a_projected_discriminator_is_resumed_to_the_last_bit(faces, tmp_path, monkeypatch, interrupt_at):
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        torch.save({"model": DistilledVgg19().state_dict()}, tmp_path / "vgg.pth")
+    config = dataclasses.replace(
+        CONFIG, discriminator="projected", networks=Networks(vgg19=str(tmp_path / "vgg.pth"))
+    )
+    run(config, faces, tmp_path / "whole")
+    interrupt_at(3)
+    with pytest.raises(KeyboardInterrupt):
+        run(config, faces, tmp_path / "broken")
+    monkeypatch.undo()
+    run(config, faces, tmp_path / "broken")
+    assert_equal(state_of(tmp_path / "broken"), state_of(tmp_path / "whole"))
 
 
 def test_a_shorter_run_made_longer_is_the_same_to_the_last_bit(whole, faces, tmp_path):

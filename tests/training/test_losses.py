@@ -9,23 +9,30 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from gpen_nodes.backbones import AlexNet, DistilledVgg19, Vgg19
 from gpen_nodes.errors import CheckpointError, MissingWeightsError, OptionError
 from gpen_nodes.training import TrainingConfig
 from gpen_nodes.training.losses import (
-    Adversarial,
-    AlexNet,
+    TERMS,
+    Features,
     Identity,
+    LogisticGame,
     Lpips,
     Networks,
     Objective,
     Perceptual,
     Pixel,
+    ProjectedDiscriminator,
+    ProjectedGame,
+    Regions,
+    Remembered,
     Sharpness,
-    Vgg19,
     discriminator_loss,
+    feature_distance,
     gradient_penalty,
     local_sharpness,
     random_windows,
+    region_windows,
 )
 
 
@@ -61,6 +68,10 @@ def gradient_along(term: nn.Module, restored: Tensor, truth: Tensor, *, along: T
     return (gradient * along).sum().item()
 
 
+def build(config: TrainingConfig) -> Objective:
+    return Objective.build(config.weights, config.networks)
+
+
 class Stairs(nn.Module):
     """Stands in for VGG-19 and AlexNet: two layers, weights from a seed."""
 
@@ -75,23 +86,37 @@ class Stairs(nn.Module):
         return [first, F.softplus(self.two(first))]
 
 
-TERMS = {
+class FourMaps(Stairs):
+    """Stands in for VGG-19's four maps."""
+
+    def forward(self, image: Tensor) -> list[Tensor]:
+        first, second = super().forward(image)
+        return [first, second, F.avg_pool2d(second, 2), F.avg_pool2d(second, 4)]
+
+
+MODULES = {
     "pixel": Pixel(),
     "sharpness": Sharpness(),
     "perceptual": Perceptual(Stairs()),
+    "features": Features(FourMaps()),
+    "regions": Regions(FourMaps()),
     "identity": Identity(ColourEmbedder()),
     "lpips": Lpips(Stairs(), [torch.rand(4, generator=chance()), torch.rand(6, generator=chance())]),
 }
 
 
-@pytest.mark.parametrize("name", TERMS)
+@pytest.mark.parametrize("name", MODULES)
 def test_each_gradient_is_the_slope_of_its_term(name):
-    term, along = TERMS[name], pictures(2, size=32) + pictures(3, size=1)
-    restored, truth = pictures(0, size=32) / 2, pictures(1, size=32) / 2
+    term, along = MODULES[name], pictures(2, size=64) + pictures(3, size=1)
+    restored, truth = pictures(0, size=64) / 2, pictures(1, size=64) / 2
     expected = slope(term, restored, truth, along=along)
     assert gradient_along(term, restored, truth, along=along) == pytest.approx(expected, rel=1e-5)
     assert abs(expected) > 1e-6
     assert term.double()(truth.double(), truth.double()).item() == pytest.approx(0, abs=1e-9)
+
+
+def test_every_term_of_the_table_has_its_slope_checked():
+    assert set(MODULES) == set(TERMS)
 
 
 def test_objective_weighs_its_terms_and_leaves_out_those_of_no_weight():
@@ -121,6 +146,37 @@ def test_perceptual_term_is_the_mean_difference_of_features():
         for p, q in zip(network(a), network(b), strict=True)
     )
     assert Perceptual(network)(a, b).item() == pytest.approx(expected, rel=1e-5)
+
+
+def test_feature_distance_does_not_change_with_a_networks_scale():
+    ours, theirs = ([pictures(k + seed) for k in range(2)] for seed in (0, 5))
+    expected = sum(
+        weight * ((o - t).abs().sum() / t.abs().sum()).item()
+        for o, t, weight in zip(ours, theirs, (0.5, 2), strict=True)
+    )
+    assert feature_distance(ours, theirs, (0.5, 2)).item() == pytest.approx(expected, rel=1e-5)
+    louder = [[10 * x for x in maps] for maps in (ours, theirs)]
+    assert feature_distance(*louder, (0.5, 2)).item() == pytest.approx(expected, rel=1e-5)
+
+
+def test_regions_see_eyes_and_mouth_alone():
+    term, truth = Regions(FourMaps()), pictures(0, size=128)
+    places = torch.zeros(128, 128, dtype=torch.bool)
+    for top, left, height, width in region_windows("gpen", 128):
+        places[top : top + height, left : left + width] = True
+    assert 0.05 < places.float().mean() < 0.2
+    assert term(torch.where(places, truth, -truth), truth).item() == 0
+    assert term(torch.where(places, -truth, truth), truth).item() > 0.5
+
+
+def test_region_windows_lie_around_the_templates_points():
+    left, right, mouth = region_windows("gpen", 512)
+    # Eyes at (202.0, 242.9) and (309.4, 242.3); the mouth between (212.0, 366.8) and (300.9, 366.3).
+    for (top, start, height, width), (x, y) in ((left, (202, 243)), (right, (309, 242)), (mouth, (256, 367))):
+        assert abs(top + height / 2 - y) <= 1
+        assert abs(start + width / 2 - x) <= 1
+    assert left[3] == right[3] == 97  # 0.9 × 107.4
+    assert mouth[3] == 129
 
 
 def test_lpips_by_its_formula():
@@ -177,11 +233,58 @@ def imagenet(image: Tensor) -> Tensor:
 def test_vgg19_is_torchvisions_up_to_relu2_2(torchvision_files):
     networks, theirs = torchvision_files
     image = pictures(0, size=64)
-    (ours,) = networks.load_vgg19()(image)
+    (ours,) = networks.load_vgg19(["relu2_2"])(image)
     # conv1_1, relu, conv1_2, relu, pool, conv2_1, relu, conv2_2, relu
     expected = theirs["vgg19"][:9](imagenet(image))
     assert [type(layer).__name__ for layer in theirs["vgg19"][7:9]] == ["Conv2d", "ReLU"]
     torch.testing.assert_close(ours, expected, atol=1e-5, rtol=1e-4)
+
+
+def test_vgg19s_four_maps_are_torchvisions(torchvision_files):
+    networks, theirs = torchvision_files
+    image = pictures(0, size=64)
+    # The first convolution of each block and its ReLU, by torchvision's configuration E.
+    for ours, end in zip(networks.shared_vgg19(image), (2, 7, 12, 21), strict=True):
+        torch.testing.assert_close(ours, theirs["vgg19"][:end](imagenet(image)), atol=1e-5, rtol=1e-4)
+
+
+def test_distilled_vgg19_by_hand(tmp_path):
+    """Reflection, a convolution, a ReLU; the largest of four after each block."""
+    network = DistilledVgg19().double()
+    torch.save({"model": network.state_dict(), "epoch": 3}, tmp_path / "vgg.pth")
+    found = Networks(vgg19=str(tmp_path / "vgg.pth")).load_vgg19(["relu2_1"])
+    image = pictures(0, size=32).double()
+    (ours,) = found.double()(image)
+    state = network.state_dict()
+    x = F.conv2d((image + 1) / 2, state["conv0.weight"], state["conv0.bias"])
+    for name in ("11", "12", "21"):
+        if name == "21":
+            x = x.unfold(2, 2, 2).unfold(3, 2, 2).amax(dim=(4, 5))
+        x = F.pad(x, (1, 1, 1, 1), mode="reflect")
+        x = F.conv2d(x, state[f"conv{name}.weight"], state[f"conv{name}.bias"]).clamp(min=0)
+    torch.testing.assert_close(ours, x, atol=1e-6, rtol=1e-5)
+    assert [m.shape[1:] for m in DistilledVgg19()(pictures(0, size=32))] == [
+        *((16, 32, 32), (32, 16, 16), (64, 8, 8), (128, 4, 4)),
+    ]
+
+
+def test_remembered_features_are_computed_once_for_each_picture():
+    seen = []
+
+    class Counting(nn.Module):
+        def forward(self, image: Tensor) -> list[Tensor]:
+            seen.append(image)
+            return [image * 2]
+
+    network, a, b = Remembered(Counting()), pictures(0), pictures(1)
+    for image in (a, b, a, b):
+        assert torch.equal(network(image)[0], image * 2)
+    assert len(seen) == 2
+    network(a.clone())
+    assert len(seen) == 3
+    network.forget()
+    network(b)
+    assert len(seen) == 4
 
 
 def test_alexnet_is_torchvisions_after_each_relu(torchvision_files):
@@ -217,7 +320,7 @@ def test_lpips_is_the_package_lpips(torchvision_files):
 
 def test_networks_of_terms_are_frozen_and_take_the_files_of_the_config(torchvision_files):
     networks, _ = torchvision_files
-    objective = Objective.from_config(TrainingConfig(perceptual=0.05, lpips=0.1, networks=networks))
+    objective = build(TrainingConfig(perceptual=0.05, lpips=0.1, networks=networks))
     assert set(objective.terms) == {"pixel", "perceptual", "lpips"}
     assert not any(p.requires_grad for p in objective.parameters())
 
@@ -232,27 +335,27 @@ def test_networks_of_terms_are_frozen_and_take_the_files_of_the_config(torchvisi
 )
 def test_a_term_whose_weights_are_missing_says_where_to_get_them(term, network, licence, tmp_path):
     with pytest.raises(MissingWeightsError) as caught:
-        Objective.from_config(TrainingConfig(**{term: 0.1}))
+        build(TrainingConfig(**{term: 0.1}))
     for part in (f"networks.{network} names no file", "https://", licence, f"or set {term} = 0"):
         assert part in str(caught.value)
     gone = Networks(**{network: str(tmp_path / "gone.pth")})
     with pytest.raises(MissingWeightsError, match=r"gone\.pth does not exist"):
-        Objective.from_config(TrainingConfig(**{term: 0.1}, networks=gone))
+        build(TrainingConfig(**{term: 0.1}, networks=gone))
 
 
 def test_what_is_no_such_network_is_refused(tmp_path):
     path = tmp_path / "vgg.pth"
     torch.save({"features.0.weight": torch.zeros(64, 3, 5, 5)}, path)
     with pytest.raises(CheckpointError, match=r"expected features\.0\.weight of shape \(64, 3, 3, 3\)"):
-        Networks(vgg19=str(path)).load_vgg19()
+        Networks(vgg19=str(path)).load_vgg19(["relu2_2"])
     path.write_bytes(b"<html>not found</html>")
     with pytest.raises(CheckpointError, match="damaged or no file of weights"):
-        Networks(vgg19=str(path)).load_vgg19()
+        Networks(vgg19=str(path)).load_vgg19(["relu2_2"])
     torch.save(AlexNet().state_dict(), tmp_path / "alexnet.pth")
     torch.save({"lin0.model.1.weight": torch.zeros(1, 64, 1, 1)}, path)
     with pytest.raises(CheckpointError, match=r"weights for \[64\] channels; expected"):
         Networks(alexnet=str(tmp_path / "alexnet.pth"), lpips=str(path)).load_lpips()
-    assert sum(p.numel() for p in Vgg19().parameters()) == 260_160  # the four convolutions alone
+    assert sum(p.numel() for p in Vgg19(["relu2_2"]).parameters()) == 260_160  # the four convolutions alone
 
 
 def test_sharpness_is_the_root_mean_square_slope_of_each_window():
@@ -271,7 +374,7 @@ def test_sharpness_term_misses_detail_that_blur_took_and_not_where_it_was():
     assert Sharpness()(truth + 0.3, truth).item() == pytest.approx(0, abs=1e-6)
 
 
-def test_adversarial_term_wants_high_logits_for_the_window_that_chance_picks():
+def test_logistic_term_wants_high_logits_for_the_window_that_chance_picks():
     seen = []
 
     def judge(window: Tensor) -> Tensor:
@@ -279,7 +382,7 @@ def test_adversarial_term_wants_high_logits_for_the_window_that_chance_picks():
         return window.mean(dim=(1, 2, 3)).unsqueeze(1)
 
     a = pictures(0)
-    term = Adversarial(0.3, r1=0, r1_every=16, size=4).generator_term(judge, a, chance(5))
+    term = LogisticGame(0.3, r1=0, r1_every=16, size=4).generator_term(judge, a, chance(5))
     (window,) = random_windows(4, chance(5), a)
     assert torch.equal(seen[0], window)
     logits = window.mean(dim=(1, 2, 3)).tolist()
@@ -323,15 +426,75 @@ def test_gradient_penalty_is_a_mean_over_the_batch_and_differentiable():
 
 def test_the_penalty_is_lazy():
     linear = nn.Sequential(nn.Flatten(), nn.Linear(3 * 8 * 8, 1))
-    game = Adversarial(1, r1=10, r1_every=4, size=8)
+    game = LogisticGame(1, r1=10, r1_every=4, size=8)
     expected = linear[1].weight.square().sum().item() * 10 / 2 * 4
     for step in range(1, 9):
-        penalty = game.penalty(linear, pictures(0), step)
+        terms = game.discriminator_terms(linear, pictures(0), pictures(1), chance(), step)
         if step % 4:
-            assert penalty is None
+            assert "r1" not in terms
         else:
-            assert penalty.item() == pytest.approx(expected, rel=1e-5)
-    assert Adversarial(1, r1=0, r1_every=4, size=8).penalty(linear, pictures(0), 4) is None
+            assert terms["r1"].item() == pytest.approx(expected, rel=1e-5)
+    free = LogisticGame(1, r1=0, r1_every=4, size=8)
+    assert "r1" not in free.discriminator_terms(linear, pictures(0), pictures(1), chance(), 4)
+
+
+class Means(nn.Module):
+    """Stands in for a projected discriminator: the mean colour, and that of its second map."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.gain = nn.Parameter(torch.tensor(1.0))
+
+    def forward(self, image: Tensor, maps: list[Tensor]) -> list[Tensor]:
+        return [self.gain * x.mean(dim=(1, 2, 3), keepdim=True) for x in (image, maps[0])]
+
+
+class Doubled(nn.Module):
+    def forward(self, image: Tensor) -> list[Tensor]:
+        return [image, 2 * image]
+
+
+def test_hinge_loss_by_hand():
+    game, a, b = ProjectedGame(0.3, Remembered(Doubled())), pictures(0) * 3, pictures(1) * 3
+    a.requires_grad_(True)
+    term = game.generator_term(Means(), a, chance())
+    means = [x.mean().item() for x in a]
+    assert term.item() == pytest.approx(-0.3 * sum(m + 2 * m for m in means) / 3 / 2, rel=1e-4)
+    term.backward()
+    assert a.grad is not None
+
+    a.grad, discriminator = None, Means()
+    losses = game.discriminator_terms(discriminator, a, b, chance(), 1)
+    expected = sum(
+        sum(max(0, 1 - k * t.mean().item()) for t in b) / 3
+        + sum(max(0, 1 + k * r.mean().item()) for r in a) / 3
+        for k in (1, 2)
+    )
+    assert losses["discriminator"].item() == pytest.approx(expected / 2, rel=1e-4)
+    losses["discriminator"].backward()
+    assert a.grad is None
+    assert discriminator.gain.grad is not None
+
+
+def test_a_projected_discriminator_learns_to_tell_noise_from_ramps():
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        network, discriminator = Remembered(DistilledVgg19()), ProjectedDiscriminator((32, 64, 128))
+    game = ProjectedGame(1.0, network)
+    optimizer = torch.optim.Adam(discriminator.parameters(), lr=2e-3, betas=(0.0, 0.99))
+    ramp = torch.linspace(-1, 1, 32).expand(4, 3, 32, 32).contiguous()
+    first = last = 0.0
+    for step in range(1, 31):
+        optimizer.zero_grad()
+        (loss,) = game.discriminator_terms(
+            discriminator, pictures(step, 4, 32), ramp.clone(), chance(), step
+        ).values()
+        loss.backward()
+        optimizer.step()
+        first, last = first or loss.item(), loss.item()
+    assert last < 0.5 * first
+    logits = discriminator(ramp, network(ramp)[1:])
+    assert [tuple(x.shape) for x in logits] == [(4, 1, 16, 16), (4, 1, 8, 8), (4, 1, 4, 4), (4, 1, 4, 4)]
 
 
 def test_windows_lie_inside_and_at_the_same_place_for_all():

@@ -32,7 +32,7 @@ def cpu(precision: str = "32-true") -> Fabric:
 
 
 def stage(config: TrainingConfig, fabric: Fabric) -> Stage:
-    return Stage(config, fabric, Objective.from_config(config), *start_networks(config))
+    return Stage(config, fabric, Objective.build(config.weights, config.networks), *start_networks(config))
 
 
 def batches(count: int, size: int) -> list:

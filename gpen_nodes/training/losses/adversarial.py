@@ -50,6 +50,9 @@ class LogisticGame:
                 terms["r1"] = gradient_penalty(plain, truth.float()) * (self.r1 / 2 * self.r1_every)
         return terms
 
+    def weights_moved(self, discriminator: nn.Module) -> None:
+        """Nothing follows the weights."""
+
 
 def random_windows(size: int, generator: torch.Generator, *batches: Tensor) -> list[Tensor]:
     """Cut the same random ``size``² window out of each [B, C, H, W], one place for the whole batch."""

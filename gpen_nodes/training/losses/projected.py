@@ -8,6 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.utils.parametrizations import spectral_norm
+from torch.nn.utils.parametrize import is_parametrized
 
 __all__ = ["ProjectedDiscriminator", "ProjectedGame", "Remembered"]
 
@@ -55,6 +56,15 @@ class ProjectedDiscriminator(nn.Module):
             *(_conv(64, 64, 4, 2), nn.LeakyReLU(0.2)),
             _conv(64, 1, 3, 1),
         )
+        self.eval()  # The estimates of spectral norms move when the weights do, not with every look at them.
+
+    def follow_norms(self) -> None:
+        """Bring the estimates of the weights' spectral norms one power iteration closer."""
+        self.train()
+        for module in self.modules():
+            if is_parametrized(module, "weight"):
+                _ = module.weight  # computing it is what moves the estimate
+        self.eval()
 
     def forward(self, image: Tensor, maps: Sequence[Tensor]) -> list[Tensor]:
         """[B, 3, S, S] in [-1, 1] and its maps to logits [B, 1, h, w], one map for each head."""
@@ -109,3 +119,6 @@ class ProjectedGame:
             for r, f in zip(real, fake, strict=True)
         ]
         return {"discriminator": torch.stack(losses).mean()}
+
+    def weights_moved(self, discriminator: ProjectedDiscriminator) -> None:
+        discriminator.follow_norms()
