@@ -13,14 +13,17 @@ def add_parsers(commands: Any) -> None:
     """Register both commands; what they need is imported when they run."""
     p = commands.add_parser(
         "grow",
-        help="double the size of a model without changing what it does",
-        description="Double the size of a model, once or several times. It starts as the same function, and "
-        "training goes on from there.",
+        help="double the size of a model, or widen it, without changing what it does",
+        description="Double the size of a model, once or several times, or give it more channels. It starts "
+        "as the same function, and training goes on from there.",
     )
     p.add_argument("input", metavar="IN", help="weights of any layout")
     p.add_argument("output", metavar="OUT", help="file to write, in IN's layout, or .safetensors")
     p.add_argument(
         "--to", type=int, metavar="PX", help="side of the new model's pictures (default: the double)"
+    )
+    p.add_argument(
+        "--narrow", type=float, help="width of the new model, as 0.5; without --to its size stays as it is"
     )
     p.set_defaults(run=_grow)
 
@@ -37,14 +40,23 @@ def add_parsers(commands: Any) -> None:
 
 
 def _grow(args: argparse.Namespace) -> int:
+    import torch
+
     from ..checkpoints import Checkpoint, read_checkpoint, write_checkpoint
     from ..checkpoints.checkpoint import UNKNOWN
-    from ..model import Gpen, grow
+    from ..model import Gpen, grow, widen
 
     source = read_checkpoint(args.input)
-    model = grow(Gpen.from_state_dict(source.state), args.to)
-    # Duplicated weights are under the licence of their source; what else it says is about another size.
-    told = {"version": f"{source.version}, grown to {model.config.size} px", "license": source.licence}
+    model = Gpen.from_state_dict(source.state)
+    told = {"version": source.version, "license": source.licence}  # The rest is about another network.
+    if args.narrow is not None:
+        with torch.random.fork_rng():
+            torch.manual_seed(0)
+            model = widen(model, args.narrow)
+        told["version"] += f", widened to {args.narrow:g}"
+    if args.to is not None or args.narrow is None:
+        model = grow(model, args.to)
+        told["version"] += f", grown to {model.config.size} px"
     known = {name: value for name, value in told.items() if not value.startswith(UNKNOWN)}
     grown = Checkpoint(model.state_dict(), model.config, known)
     is_bundle = source.layout == "bundle" and Path(args.output).suffix.lower() != ".safetensors"

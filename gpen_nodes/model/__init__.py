@@ -7,6 +7,7 @@ from .graphs import GraphedGpen, has_graphs
 from .growing import grow
 from .network import Gpen, check_fit
 from .stylegan2 import Inheritance, init_from_stylegan2
+from .widening import widen
 
 __all__ = [
     "Discriminator",
@@ -21,4 +22,5 @@ __all__ = [
     "grow",
     "has_graphs",
     "init_from_stylegan2",
+    "widen",
 ]

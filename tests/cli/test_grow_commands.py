@@ -120,3 +120,19 @@ def test_refusals(words, sentence, tmp_path, capsys):
     assert said.out == ""
     assert sentence in said.err
     assert not out.exists()
+
+
+@torch.no_grad()
+def test_grow_widens_at_the_same_size_and_both_at_once(tmp_path):
+    source, target = tmp_path / "in.safetensors", tmp_path / "out.safetensors"
+    model = save(source)
+    assert call("grow", source, target, "--narrow", 0.25) == 0
+    wide = read_checkpoint(target)
+    assert (wide.config.narrow, wide.config.size) == (0.25, 64)
+    x = recipe.picture(64)
+    assert decibels(Gpen.from_state_dict(wide.state)(x), model(x)) >= 100
+    assert call("grow", source, target, "--narrow", 0.25, "--to", 128) == 0
+    both = read_checkpoint(target)
+    assert (both.config.narrow, both.config.size) == (0.25, 128)
+    x = recipe.picture(128)
+    assert decibels(Gpen.from_state_dict(both.state)(x), upsample(model(downsample(x)))) >= 100
