@@ -11,7 +11,7 @@ import torch
 
 from ..degradation import EVALUATION_RECIPE, DegradationRecipe, degrade
 from ..errors import OptionError
-from ..picture import read_picture, write_picture
+from ..image_files import read_image_file, write_image_file
 from .inputs import plan_outputs
 
 __all__ = ["add_parsers"]
@@ -50,9 +50,9 @@ def run(args: argparse.Namespace) -> int:
     for source, target in plan_outputs(args.input, args.output, suffix="_degraded"):
         if target.resolve() == source.resolve():
             raise OptionError(f"{target} is the input. Name another --output.")
-        picture = read_picture(source)
+        picture = read_image_file(source)
         degraded, drawn = degrade(picture.image, recipe, generator)
         Path(target).parent.mkdir(parents=True, exist_ok=True)
-        write_picture(target, degraded, like=picture, overwrite=True)
+        write_image_file(target, degraded, like=picture, overwrite=True)
         print(f"{target}: {drawn[0]}")
     return 0

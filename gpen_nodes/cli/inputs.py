@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from ..errors import ImageError, OptionError
-from ..picture import WRITABLE_SUFFIXES, find_pictures
+from ..image_files import WRITABLE_SUFFIXES, find_image_files
 
 __all__ = ["plan_outputs"]
 
@@ -53,7 +53,7 @@ def _expand(text: str) -> Iterator[tuple[Path, Path]]:
     """Each picture that an argument means, with its path below the folder that was named."""
     path = Path(text)
     if path.is_dir():
-        yield from ((p, p.relative_to(path)) for p in find_pictures(path))
+        yield from ((p, p.relative_to(path)) for p in find_image_files(path))
     elif path.exists() or not glob.has_magic(text):
         yield path, Path(path.name)  # A missing file is reported when it is its turn.
     else:

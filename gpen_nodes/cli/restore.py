@@ -18,8 +18,8 @@ from ..cache import get_restorer
 from ..errors import FaceError, GpenError, OptionError
 from ..faces import DETECTORS, ORDERS, TEMPLATES
 from ..host import LocalHost
+from ..image_files import ImageFile, read_image_file, write_image_file
 from ..images import resize
-from ..picture import Picture, read_picture, write_picture
 from ..pipeline import check_aligned, restore_image
 from ..precision import DTYPES
 from ..restorer import Restorer
@@ -145,26 +145,26 @@ def _attempt(source: Path, target: Path, restorer: Restorer, args: argparse.Name
 def _restore_file(
     source: Path, target: Path, restorer: Restorer, args: argparse.Namespace
 ) -> list[dict[str, Any]]:
-    picture = read_picture(source)
+    picture = read_image_file(source)
     if picture.frames > 1:
         _say(f"{source}: only the first of {picture.frames} frames is restored.")
     restored, reports = (_restore_photo if args.face_align else _restore_crop)(
         source, picture, restorer, args
     )
     target.parent.mkdir(parents=True, exist_ok=True)
-    write_picture(target, restored, like=picture, overwrite=True)
+    write_image_file(target, restored, like=picture, overwrite=True)
     if args.compare:
         before = resize(picture.image, *restored.shape[1:3])
         both = torch.cat((before, restored), dim=2)
         like = dataclasses.replace(picture, alpha=None)
-        write_picture(
+        write_image_file(
             target.with_name(f"{target.stem}_compare{target.suffix}"), both, like=like, overwrite=True
         )
     return reports
 
 
 def _restore_photo(
-    source: Path, picture: Picture, restorer: Restorer, args: argparse.Namespace
+    source: Path, picture: ImageFile, restorer: Restorer, args: argparse.Namespace
 ) -> tuple[Tensor, list[dict[str, Any]]]:
     with tqdm(desc="faces", unit="", leave=False, disable=None) as bar:
 
@@ -195,7 +195,7 @@ def _restore_photo(
 
 
 def _restore_crop(
-    source: Path, picture: Picture, restorer: Restorer, args: argparse.Namespace
+    source: Path, picture: ImageFile, restorer: Restorer, args: argparse.Namespace
 ) -> tuple[Tensor, list[dict[str, Any]]]:
     """The whole picture is one aligned face; the result has the model's size."""
     if not args.force:
@@ -220,7 +220,7 @@ def _save_face(folder: str, name: str, before: Tensor | None, after: Tensor | No
     Path(folder).mkdir(parents=True, exist_ok=True)
     for when, crop in (("aligned", before), ("restored", after)):
         if crop is not None:
-            write_picture(Path(folder) / f"{name}_{when}.png", crop, overwrite=True)
+            write_image_file(Path(folder) / f"{name}_{when}.png", crop, overwrite=True)
 
 
 def _summarise(entries: list[dict[str, Any]]) -> int:

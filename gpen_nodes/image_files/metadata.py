@@ -1,4 +1,4 @@
-"""What a picture file says about its pixels and still holds once they change."""
+"""What an image file says about its pixels and still holds once they change."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class Metadata:
 def read_metadata(file: Image.Image) -> Metadata:
     """What lasts of an open file's metadata, to be asked before its pixels are converted or turned.
 
-    A damaged EXIF block is no reason to refuse a picture: it is left out.
+    A damaged EXIF block is no reason to refuse an image: it is left out.
     """
     converted = file.mode in _CONVERTED_MODES
     texts = getattr(file, "text", None) or {}

@@ -1,4 +1,4 @@
-"""Any picture file as RGB in [0, 1], with what is needed to write the same kind of file back."""
+"""Any image file as RGB in [0, 1], with what is needed to write the same kind of file back."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from ..atomic import remedy
 from ..errors import ImageError
 from .metadata import Metadata, read_metadata, read_orientation
 
-__all__ = ["Picture", "decode_picture", "read_picture"]
+__all__ = ["ImageFile", "decode_image_file", "read_image_file"]
 
 # Not every format that Pillow knows: some start other programs (EPS), some take any bytes for theirs (TGA).
 _READABLE = ("PNG", "JPEG", "WEBP", "TIFF", "BMP", "GIF", "PPM", "JPEG2000")
@@ -27,8 +27,8 @@ _GRAY_MODES = ("1", "L", "LA", "I", "I;16", "I;16L", "I;16B", "I;16N")
 
 
 @dataclass(frozen=True, eq=False)
-class Picture:
-    """What a picture file holds.
+class ImageFile:
+    """What an image file holds.
 
     Attributes:
         image: ``[1, H, W, 3]`` RGB float32 in [0, 1], upright, whatever the file stores.
@@ -47,8 +47,8 @@ class Picture:
     metadata: Metadata = field(default_factory=Metadata)
 
 
-def read_picture(path: str | os.PathLike[str]) -> Picture:
-    """Read one picture file: the first frame, turned upright, as RGB.
+def read_image_file(path: str | os.PathLike[str]) -> ImageFile:
+    """Read one image file: the first frame, turned upright, as RGB.
 
     Palettes, CMYK, LAB and gray become RGB; 8 and 16 bits per channel are read in full.
 
@@ -56,12 +56,12 @@ def read_picture(path: str | os.PathLike[str]) -> Picture:
         path: PNG, JPEG, WebP, TIFF, BMP, GIF, PPM or JPEG 2000, recognised by content, not by name.
 
     Raises:
-        ImageError: no such file, not a picture, damaged, of no size, over 134 megapixels, or of
+        ImageError: no such file, not an image, damaged, of no size, over 134 megapixels, or of
             32-bit values.
     """
     path = Path(path)
     if path.is_dir():
-        raise ImageError(f"{path} is a folder; expected a picture file.")
+        raise ImageError(f"{path} is a folder; expected an image file.")
     if not path.exists():
         raise ImageError(f"{path} does not exist. Check the path.")
     try:
@@ -69,14 +69,14 @@ def read_picture(path: str | os.PathLike[str]) -> Picture:
     except OSError as error:
         raise ImageError(f"{path} cannot be read: {remedy(error)}") from error
     with stream:
-        return decode_picture(stream, str(path))
+        return decode_image_file(stream, str(path))
 
 
-def decode_picture(stream: IO[bytes], name: str) -> Picture:
-    """Read one picture from a stream that can be searched; ``name`` is what errors call it.
+def decode_image_file(stream: IO[bytes], name: str) -> ImageFile:
+    """Read one image from a stream that can be searched; ``name`` is what errors call it.
 
     Raises:
-        ImageError: as ``read_picture``.
+        ImageError: as ``read_image_file``.
     """
     try:
         with Image.open(stream, formats=_READABLE) as file:
@@ -91,7 +91,7 @@ def decode_picture(stream: IO[bytes], name: str) -> Picture:
         raise ImageError(f"{name} is damaged or cannot be read: {error}. Get or save it again.") from error
 
 
-def _read(name: str, file: Image.Image, stream: IO[bytes]) -> Picture:
+def _read(name: str, file: Image.Image, stream: IO[bytes]) -> ImageFile:
     width, height = file.size
     if width < 1 or height < 1:
         raise ImageError(f"{name} is {width}×{height} px: there is nothing to see.")
@@ -105,7 +105,7 @@ def _read(name: str, file: Image.Image, stream: IO[bytes]) -> Picture:
         pixels = _turn_upright(pixels, orientation)
     largest = np.iinfo(pixels.dtype).max
     image = torch.from_numpy(pixels.astype(np.float32)).div_(largest)[None]
-    return Picture(
+    return ImageFile(
         image=image[..., :3].contiguous(),
         alpha=image[..., 3:].contiguous() if image.shape[-1] == 4 else None,
         gray=mode in _GRAY_MODES,
