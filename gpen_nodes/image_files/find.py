@@ -5,12 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 from ..errors import ImageError
-from .write import WRITABLE_SUFFIXES
+from .formats import READABLE_SUFFIXES
 
-__all__ = ["READABLE_SUFFIXES", "find_image_files", "is_image_file_name"]
-
-READABLE_SUFFIXES = (*WRITABLE_SUFFIXES, ".gif", ".ppm", ".pgm", ".jp2")
-"""What the name of an image file may end in, in any case, where files are searched for."""
+__all__ = ["find_image_files", "is_image_file_name"]
 
 
 def is_image_file_name(name: str) -> bool:

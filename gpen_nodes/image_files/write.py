@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import io
 import os
+import struct
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -15,22 +17,12 @@ from ..atomic import remedy, replacing
 from ..errors import ImageError
 from ..images import as_batch, to_uint8
 from .encode import encode_png16, encode_tiff
-from .metadata import metadata_options
+from .formats import WRITABLE
+from .metadata import metadata_chunks, metadata_options
+from .png import insert_chunks
 from .read import ImageFile
 
-__all__ = ["WRITABLE_SUFFIXES", "write_image_file"]
-
-_FORMATS = {
-    ".png": "PNG",
-    ".jpg": "JPEG",
-    ".jpeg": "JPEG",
-    ".webp": "WEBP",
-    ".tif": "TIFF",
-    ".tiff": "TIFF",
-    ".bmp": "BMP",
-}
-WRITABLE_SUFFIXES = tuple(_FORMATS)
-"""What the name of a written file may end in, in any case."""
+__all__ = ["write_image_file"]
 
 _OPTIONS = {
     # 95 is the highest quality that libjpeg's authors advise; colours are kept at full resolution.
@@ -47,7 +39,8 @@ def write_image_file(
     """Write one image; the format goes by the name's suffix.
 
     The file appears whole or not at all. JPEG is written at quality 95 without colour subsampling, WebP at
-    95, all else without loss. Transparency over JPEG and BMP, which have none, becomes white.
+    95 unless ``like`` was stored without loss, all else without loss. Transparency over JPEG and BMP, which
+    have none, becomes white.
 
     Args:
         path: ends in one of ``WRITABLE_SUFFIXES``.
@@ -61,9 +54,9 @@ def write_image_file(
             takes no more.
     """
     path = Path(path)
-    format_name = _FORMATS.get(path.suffix.lower())
+    format_name = WRITABLE.get(path.suffix.lower())
     if format_name is None:
-        raise ImageError(f"{path} ends in {path.suffix!r}; one of {', '.join(_FORMATS)} can be written.")
+        raise ImageError(f"{path} ends in {path.suffix!r}; one of {', '.join(WRITABLE)} can be written.")
     if path.exists() and not overwrite:
         raise ImageError(f"{path} exists already. Choose another name, or ask for it to be overwritten.")
     like = ImageFile(image) if like is None else like
@@ -109,12 +102,26 @@ def _resize(alpha: Tensor, height: int, width: int) -> Tensor:
 
 def _encode(pixels: np.ndarray, like: ImageFile, format_name: str) -> bytes:
     options = metadata_options(like.metadata, format_name)
+    try:
+        return _encode_with(pixels, like, format_name, options)
+    except (struct.error, TypeError, ValueError, OverflowError):  # values that EXIF of another kind held
+        if options.pop("exif", None) is None:
+            raise
+        return _encode_with(pixels, like, format_name, options)
+
+
+def _encode_with(pixels: np.ndarray, like: ImageFile, format_name: str, options: dict[str, Any]) -> bytes:
     if format_name == "TIFF":
         return encode_tiff(pixels, options)
     if pixels.dtype == np.uint16:
-        return encode_png16(pixels, options)
+        return insert_chunks(encode_png16(pixels, options), metadata_chunks(like.metadata))
+    options |= _OPTIONS.get(format_name, {})
+    if format_name == "WEBP" and like.lossless:
+        options |= {"lossless": True, "exact": True}  # exact: colours below transparency, too
     stream = io.BytesIO()
     # Pillow's mode follows from the shape: L, LA, RGB or RGBA.
     image = Image.fromarray(pixels[..., 0] if pixels.shape[-1] == 1 else pixels)
-    image.save(stream, format_name, **_OPTIONS.get(format_name, {}), **options)
+    image.save(stream, format_name, **options)
+    if format_name == "PNG":
+        return insert_chunks(stream.getvalue(), metadata_chunks(like.metadata))
     return stream.getvalue()
