@@ -50,7 +50,12 @@ class FaceFiles(ABC):
             data = self._bytes(index)
         except Exception as error:  # zlib raises nearly anything on damaged files
             raise ImageError(f"{name} is damaged or cannot be read: {error}.") from error
-        face = decode_image_file(io.BytesIO(data), name).image[0]
+        image_file = decode_image_file(io.BytesIO(data), name)
+        if image_file.damage:
+            raise ImageError(
+                f"{name} is damaged or cannot be read: {'; '.join(image_file.damage)}. Get it again."
+            )
+        face = image_file.image[0]
         height, width, _ = face.shape
         if height != width:
             raise ImageError(

@@ -50,7 +50,7 @@ def decode_pixels(source: Source) -> np.ndarray:
                     pixels = _decode(source, file)
             except Exception:  # the next guess, or the first error
                 continue
-            source.damage.append("it ends early, and what is missing is filled up")
+            _tell_of_missing(source, _filled_rows(pixels, source.file.format), len(pixels))
             return pixels
         raise
 
@@ -64,6 +64,19 @@ def turn_upright(pixels: np.ndarray, orientation: int) -> np.ndarray:
     if orientation in (2, 3, 6, 7):  # the first column is the right
         pixels = pixels[:, ::-1]
     return pixels
+
+
+def _tell_of_missing(source: Source, missing: int, height: int) -> None:
+    """Of rows; more than half missing is no image any more."""
+    if missing > height / 2:
+        raise ImageError("it ends early, and more than half of its pixels are missing")
+    source.damage.append(f"it ends early, and {missing or 'parts'} of its {height} rows are missing")
+
+
+def _filled_rows(pixels: np.ndarray, format_name: str | None) -> int:
+    """How many rows at the bottom, or at the top of formats that begin below, decoders have filled in."""
+    filled = (pixels == (128 if format_name in ("JPEG", "MPO") else 0)).all(axis=(1, 2))
+    return max(int(np.argmin(np.append(rows, False))) for rows in (filled, filled[::-1]))
 
 
 def _mended(source: Source) -> list[bytes]:
@@ -129,7 +142,7 @@ def _decode_deep_pnm(source: Source) -> np.ndarray | None:
     data = source.stream.read(2 * int(np.prod(shape)))
     missing = 2 * int(np.prod(shape)) - len(data)
     if missing:
-        source.damage.append("it ends early, and what is missing is filled up")
+        _tell_of_missing(source, -(-missing // (2 * width * shape[2])), height)
     values = np.frombuffer(data + bytes(missing), ">u2").reshape(shape)
     return np.rint(np.minimum(values, largest) * np.float32(65535 / largest)).astype(np.uint16)
 

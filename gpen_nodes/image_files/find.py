@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from ..errors import ImageError
-from .formats import READABLE_SUFFIXES
+from ..errors import ImageError, printable
+from .formats import READABLE_SUFFIXES, missing_package
 
-__all__ = ["find_image_files", "is_image_file_name"]
+__all__ = ["describe_left_out", "find_image_files", "is_image_file_name"]
+
+_NAMED = 10
 
 
 def is_image_file_name(name: str) -> bool:
@@ -26,3 +28,21 @@ def find_image_files(folder: str | Path) -> list[Path]:
     if not found:
         raise ImageError(f"{folder} holds no picture; looked for {', '.join(READABLE_SUFFIXES)}.")
     return found
+
+
+def describe_left_out(folder: str | Path) -> str | None:
+    """A sentence on the files that ``find_image_files`` leaves out, hidden ones apart; None without any."""
+    left_out = []
+    for path in sorted(Path(folder).rglob("*")):
+        inside = path.relative_to(folder)
+        hidden = any(part.startswith(".") for part in inside.parts)
+        if hidden or path.is_dir() or (is_image_file_name(path.name) and path.is_file()):
+            continue
+        package = missing_package(path.name)
+        left_out.append(printable(str(inside)) + (f" (needs {package})" if package else ""))
+    if not left_out:
+        return None
+    names, more = ", ".join(left_out[:_NAMED]), len(left_out) - _NAMED
+    are = "file is" if len(left_out) == 1 else "files are"
+    others = f" and {more} more" if more > 0 else ""
+    return f"{len(left_out)} {are} left out, as no image that is read here: {names}{others}."

@@ -161,7 +161,8 @@ def _lasts(data: bytes) -> bool:
 
 def _find_xmp(file: Image.Image) -> Any:
     if file.format == "TIFF":
-        return file.tag_v2.get(_TIFF_XMP)  # type: ignore[attr-defined]  # TiffImageFile's
+        found = file.tag_v2.get(_TIFF_XMP)  # type: ignore[attr-defined]  # TiffImageFile's
+        return found[0] if isinstance(found, tuple) and found else found
     for name, segment in getattr(file, "applist", ()):  # a JPEG's
         if name == "APP1" and segment.startswith(_JPEG_XMP):
             return segment[len(_JPEG_XMP) :]
@@ -210,4 +211,4 @@ def _valid_dpi(dpi: Any) -> tuple[float, float] | None:
         x, y = (float(value) for value in dpi)
     except (TypeError, ValueError, ZeroDivisionError):
         return None
-    return (x, y) if 0 < x < 1e5 and 0 < y < 1e5 else None
+    return (x, y) if 1 < x < 1e5 and 1 < y < 1e5 else None  # 1 is what Pillow says where a TIFF has none

@@ -54,6 +54,11 @@ def prepare_faces(
 
 def _aligned_faces(path: Path, size: int, template: str, min_face: float) -> list[np.ndarray]:
     """Pixels of each face of a photo, uint8 [size, size, 3]."""
-    image = read_image_file(path).image
+    image_file = read_image_file(path)
+    if image_file.damage:
+        raise ImageError(
+            f"{path} is damaged or cannot be read: {'; '.join(image_file.damage)}. Get it again."
+        )
+    image = image_file.image
     faces = [align_face(image, face, size, template) for face in detect_faces(image, min_face=min_face)]
     return [to_uint8(face.crop) for face in faces if face.crop is not None]
