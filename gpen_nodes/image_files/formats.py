@@ -30,7 +30,7 @@ WRITABLE_SUFFIXES = tuple(WRITABLE)
 
 # Not every format that Pillow knows: some start other programs (EPS).
 _PILLOWS = ["PNG", "JPEG", "WEBP", "TIFF", "BMP", "GIF", "PPM", "JPEG2000"]
-if features.check("avif") or importlib.util.find_spec("pillow_avif"):
+if "avif" in features.modules and features.check("avif"):
     _PILLOWS.append("AVIF")
 
 # Suffix: the format's name, and the package that reads it where Pillow doesn't.
