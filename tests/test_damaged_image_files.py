@@ -147,7 +147,18 @@ def tiff_of_size(width: int, height: int, samples: int = 3) -> bytes:
     return b"II*\0" + struct.pack("<I", 8) + struct.pack("<H", len(entries)) + body + bytes(4)
 
 
+def tiff_of_tiles(side: int) -> bytes:
+    """8 × 8 px of gray in one Deflate tile of that side."""
+    data = zlib.compress(bytes(2**22), 9)
+    entries = [(256, 8), (257, 8), (258, 8), (259, 8), (262, 1), (277, 1)]
+    entries += [(322, side), (323, side), (324, 8), (325, len(data))]
+    body = b"".join(struct.pack("<HHII", tag, 4, 1, value) for tag, value in entries)
+    head = b"II*\0" + struct.pack("<I", 8 + len(data))
+    return head + data + struct.pack("<H", len(entries)) + body + bytes(4)
+
+
 LIES = {
+    "tiff, tiles": tiff_of_tiles(30_000),
     "jpeg": jpeg_of_size(11_000, 11_000),
     "jpeg, below the harmless size": jpeg_of_size(4000, 4000),
     "png": png_of_size(11_000, 11_000, bytes(100)),

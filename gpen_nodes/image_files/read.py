@@ -106,7 +106,8 @@ def decode_image_file(stream: IO[bytes], name: str, max_pixels: int | None = Non
 
 
 def _damaged(name: str, why: str) -> str:
-    return f"{name} is damaged or cannot be read: {why.rstrip('.')}. Get or save it again."
+    why = " ".join(why.split()).rstrip(".")  # libraries below tell in several lines
+    return f"{name} is damaged or cannot be read: {why[:300]}. Get or save it again."
 
 
 def _image_file(

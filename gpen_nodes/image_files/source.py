@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import IO, Any
@@ -28,7 +28,7 @@ _PIXELS_PER_BYTE, _HARMLESS_PIXELS = 100, 2**24
 # 8 bytes are the most that a pixel takes unpacked; the rest is for metadata and further pages.
 _BYTES_PER_PIXEL, _OTHER_BYTES = 8, 2**29
 
-_TIFF_ORIENTATION, _TIFF_PROFILE = 0x0112, 34675
+_TIFF_ORIENTATION, _TIFF_PROFILE, _TILE_WIDTH, _TILE_HEIGHT = 274, 34675, 322, 323
 
 
 @dataclass
@@ -104,6 +104,8 @@ def open_source(stream: IO[bytes], name: str, max_pixels: int | None) -> Iterato
             stream.seek(0)
         source = _open_other(stream, name, length)
         _check_size(name, source.size, length, max_pixels, source.file.format)
+        if source.file.format == "TIFF":
+            _check_tiles(name, source.file.tag_v2, source.size)  # type: ignore[attr-defined]
     with source.file:
         yield source
 
@@ -174,6 +176,13 @@ def _check_size(
         raise ImageError(
             f"{name} is damaged: its {length:,} bytes cannot hold the {width}×{height} px it names."
         )
+
+
+def _check_tiles(name: str, tags: Mapping[int, Any], size: tuple[int, int]) -> None:
+    """A tile is unpacked whole, however little of it the image shows."""
+    width, height = tags.get(_TILE_WIDTH, 0), tags.get(_TILE_HEIGHT, 0)
+    if width * height > max(_HARMLESS_PIXELS, 4 * size[0] * size[1]):
+        raise ImageError(f"{name} is {size[0]}×{size[1]} px in tiles of {width}×{height}. Save it again.")
 
 
 def _read_all(stream: IO[bytes], length: int, size: tuple[int, int], name: str) -> bytes:
