@@ -15,7 +15,7 @@ from fastapi.security import HTTPBasic, HTTPBasicCredentials
 from modules import call_queue, shared
 from pydantic import BaseModel, Field
 
-from gpen_nodes import DETECTORS, ORDERS, TEMPLATES, GpenError, ImageError, read_picture, write_picture
+from gpen_nodes import DETECTORS, ORDERS, TEMPLATES, GpenError, ImageError, read_image_file, write_image_file
 
 from .host import Stopped
 from .models import SHIPPED, model_files
@@ -110,11 +110,11 @@ def _restored(data: bytes, folder: Path, options: dict[str, Any]) -> dict[str, A
     source, target = folder / "image", folder / "image.png"
     source.write_bytes(data)
     try:
-        picture = read_picture(source)
+        picture = read_image_file(source)
     except ImageError as error:
         raise ImageError(str(error).replace(str(source), "image")) from error
     result = restore(picture.image, **options)
-    write_picture(target, result.image, like=picture)
+    write_image_file(target, result.image, like=picture)
     faces = [report.to_dict() for report in result.reports]
     return {"image": base64.b64encode(target.read_bytes()).decode(), "faces": faces}
 

@@ -96,7 +96,7 @@ def _found_again(wanted: list[np.ndarray], found: list[np.ndarray]) -> int:
 def read_photo(path: str | None) -> Tensor:
     """[1, H, W, 3] in [0, 1]."""
     if path:
-        return gpen_nodes.read_picture(path).image
+        return gpen_nodes.read_image_file(path).image
     from skimage import data
 
     return gpen_nodes.from_uint8(np.tile(data.astronaut(), (2, 3, 1)))[None]

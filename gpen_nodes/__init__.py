@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import warnings
+from typing import Any
+
 from .cache import forget_restorers, get_restorer
 from .checkpoints import Checkpoint, read_checkpoint, write_checkpoint
 from .crops import replace_crops, restore_crops, restore_faces
@@ -32,9 +35,9 @@ from .faces import (
     select_faces,
 )
 from .host import Host, LocalHost
+from .image_files import ImageFile, read_image_file, write_image_file
 from .images import from_uint8, to_uint8
 from .model import Discriminator, DiscriminatorConfig, Gpen, GpenConfig, grow
-from .picture import Picture, read_picture, write_picture
 from .pipeline import Restoration, check_aligned, restore_image
 from .precision import DTYPES
 from .restorer import Restorer
@@ -65,10 +68,10 @@ __all__ = [
     "GpenError",
     "Host",
     "ImageError",
+    "ImageFile",
     "LocalHost",
     "MissingWeightsError",
     "OptionError",
-    "Picture",
     "Restoration",
     "Restorer",
     "UnsafeCheckpointError",
@@ -85,7 +88,7 @@ __all__ = [
     "grow",
     "paste_back",
     "read_checkpoint",
-    "read_picture",
+    "read_image_file",
     "replace_crops",
     "restore_crops",
     "restore_faces",
@@ -94,5 +97,15 @@ __all__ = [
     "shipped_model",
     "to_uint8",
     "write_checkpoint",
-    "write_picture",
+    "write_image_file",
 ]
+
+_RENAMED = {"Picture": "ImageFile", "read_picture": "read_image_file", "write_picture": "write_image_file"}
+
+
+def __getattr__(name: str) -> Any:
+    """Names of version 0.1, for one version more."""
+    if name not in _RENAMED:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    warnings.warn(f"gpen_nodes.{name} is now {_RENAMED[name]}.", DeprecationWarning, stacklevel=2)
+    return globals()[_RENAMED[name]]

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import inspect
 
+import pytest
+
 import gpen_nodes
 
 
@@ -24,6 +26,19 @@ def test_nothing_public_is_forgotten():
     ours = {
         name
         for name, thing in vars(gpen_nodes).items()
-        if not name.startswith("_") and not inspect.ismodule(thing) and name != "annotations"
+        if not name.startswith("_") and not inspect.ismodule(thing) and name not in ("annotations", "Any")
     }
     assert ours == set(gpen_nodes.__all__)
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [("Picture", "ImageFile"), ("read_picture", "read_image_file"), ("write_picture", "write_image_file")],
+)
+def test_renamed_names_still_work_and_say_so(old, new):
+    with pytest.warns(DeprecationWarning, match=new):
+        assert getattr(gpen_nodes, old) is getattr(gpen_nodes, new)
+
+
+def test_unknown_names_are_no_attributes():
+    assert not hasattr(gpen_nodes, "read_pictures")

@@ -29,7 +29,7 @@ from gpen_nodes import (
     forget_restorers,
     get_restorer,
     read_checkpoint,
-    read_picture,
+    read_image_file,
     shipped_model,
 )
 from gpen_nodes.evaluation.metrics import gradient_energy
@@ -105,7 +105,7 @@ def test_the_shipped_model_makes_a_face_sharper_and_no_less_true(astronaut):
 
 def test_the_shipped_model_keeps_the_promise_of_its_card(shared_data):
     photos = sorted((shared_data / "eval" / "congress").glob("*.jpg"))[:8]
-    gains = [shipped_model_gains(read_picture(photo).image[0]) for photo in photos]
+    gains = [shipped_model_gains(read_image_file(photo).image[0]) for photo in photos]
     assert sum(decibels for decibels, _ in gains) / len(gains) >= 1
 
 

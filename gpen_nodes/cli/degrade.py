@@ -11,8 +11,8 @@ import torch
 
 from ..degradation import EVALUATION_RECIPE, DegradationRecipe, degrade
 from ..errors import OptionError
-from ..picture import read_picture, write_picture
-from .inputs import plan_outputs
+from ..image_files import write_image_file
+from .inputs import add_max_pixels, plan_outputs, read_input
 
 __all__ = ["add_parsers"]
 
@@ -38,6 +38,7 @@ def add_parsers(commands: Any) -> None:
                 metavar=("LOW", "HIGH"),
                 help=f"default: {low:g} {high:g}",
             )
+    add_max_pixels(p)
     p.set_defaults(run=run)
 
 
@@ -50,9 +51,9 @@ def run(args: argparse.Namespace) -> int:
     for source, target in plan_outputs(args.input, args.output, suffix="_degraded"):
         if target.resolve() == source.resolve():
             raise OptionError(f"{target} is the input. Name another --output.")
-        picture = read_picture(source)
+        picture = read_input(source, args.max_pixels)
         degraded, drawn = degrade(picture.image, recipe, generator)
         Path(target).parent.mkdir(parents=True, exist_ok=True)
-        write_picture(target, degraded, like=picture, overwrite=True)
+        write_image_file(target, degraded, like=picture, overwrite=True)
         print(f"{target}: {drawn[0]}")
     return 0

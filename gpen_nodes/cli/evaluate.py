@@ -160,7 +160,7 @@ def _watcher(args: argparse.Namespace, samples: Samples, systems: Sequence[Syste
     """Moves the progress bar, and writes the pictures if that is wanted."""
     from tqdm import tqdm
 
-    from ..picture import write_picture
+    from ..image_files import write_image_file
 
     count = min(args.limit or len(samples.names), len(samples.names))
     bar = tqdm(total=count * len(systems) * len(samples.levels), desc="pictures", unit="", disable=None)
@@ -171,7 +171,7 @@ def _watcher(args: argparse.Namespace, samples: Samples, systems: Sequence[Syste
             path = Path(args.output, "pictures", sample.level, name.replace("/", "-"), f"{sample.name}.png")
             if image is not None and path not in written:
                 path.parent.mkdir(parents=True, exist_ok=True)
-                write_picture(path, image, overwrite=True)
+                write_image_file(path, image, overwrite=True)
                 written.add(path)
         bar.update()
         if bar.n == bar.total:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import json
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -13,18 +12,18 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from ..atomic import replacing
+from ..atomic import remedy, replacing
 from ..cache import get_restorer
 from ..errors import FaceError, GpenError, OptionError
 from ..faces import DETECTORS, ORDERS, TEMPLATES
 from ..host import LocalHost
+from ..image_files import ImageFile, write_image_file
 from ..images import resize
-from ..picture import Picture, read_picture, write_picture
 from ..pipeline import check_aligned, restore_image
 from ..precision import DTYPES
 from ..restorer import Restorer
 from ..weights import shipped_model
-from .inputs import plan_outputs
+from .inputs import add_max_pixels, plan_outputs, read_input, say
 
 __all__ = ["add_parsers"]
 
@@ -58,6 +57,7 @@ def add_parsers(commands: Any) -> None:
     p.add_argument(
         "--strength", type=float, default=1.0, help="0 keeps the picture, 1 shows the restored face"
     )
+    add_max_pixels(p)
     p.add_argument("--device", help="such as cpu, cuda:1, mps; else the best one")
     p.add_argument("--dtype", choices=["auto", *sorted(DTYPES)], default="auto")
     p.add_argument(
@@ -100,9 +100,16 @@ def run(args: argparse.Namespace) -> int:
             entries.append(_attempt(source, target, restorer, args))
     finally:
         if args.report:
-            with replacing(Path(args.report)) as path:
-                path.write_text(json.dumps({"images": entries}, indent=2) + "\n")
+            _write_report(args.report, entries)
     return _summarise(entries)
+
+
+def _write_report(report: str, entries: list[dict[str, Any]]) -> None:
+    try:
+        with replacing(Path(report)) as path:
+            path.write_text(json.dumps({"images": entries}, indent=2) + "\n")
+    except OSError as error:
+        raise OptionError(f"--report {report} cannot be written: {remedy(error)}") from error
 
 
 def _check(args: argparse.Namespace) -> None:
@@ -131,40 +138,40 @@ def _attempt(source: Path, target: Path, restorer: Restorer, args: argparse.Name
     """Restore one file and say what became of it. A failure is told, recorded, and stops no other file."""
     entry: dict[str, Any] = {"input": str(source), "output": None, "faces": []}
     try:
-        entry["faces"] = _restore_file(source, target, restorer, args)
+        picture = read_input(source, args.max_pixels)
+        if picture.damage:
+            entry["damage"] = list(picture.damage)
+        entry["faces"] = _restore_file(source, picture, target, restorer, args)
         entry["output"] = str(target)
     except GpenError as error:
         entry["error"] = str(error)
     except (OSError, RuntimeError, ValueError, MemoryError) as error:
         entry["error"] = f"{type(error).__name__}: {error}"
     if "error" in entry:
-        _say(f"{source}: {entry['error']}")
+        say(f"{source}: {entry['error']}")
     return entry
 
 
 def _restore_file(
-    source: Path, target: Path, restorer: Restorer, args: argparse.Namespace
+    source: Path, picture: ImageFile, target: Path, restorer: Restorer, args: argparse.Namespace
 ) -> list[dict[str, Any]]:
-    picture = read_picture(source)
-    if picture.frames > 1:
-        _say(f"{source}: only the first of {picture.frames} frames is restored.")
     restored, reports = (_restore_photo if args.face_align else _restore_crop)(
         source, picture, restorer, args
     )
     target.parent.mkdir(parents=True, exist_ok=True)
-    write_picture(target, restored, like=picture, overwrite=True)
+    write_image_file(target, restored, like=picture, overwrite=True)
     if args.compare:
         before = resize(picture.image, *restored.shape[1:3])
         both = torch.cat((before, restored), dim=2)
         like = dataclasses.replace(picture, alpha=None)
-        write_picture(
+        write_image_file(
             target.with_name(f"{target.stem}_compare{target.suffix}"), both, like=like, overwrite=True
         )
     return reports
 
 
 def _restore_photo(
-    source: Path, picture: Picture, restorer: Restorer, args: argparse.Namespace
+    source: Path, picture: ImageFile, restorer: Restorer, args: argparse.Namespace
 ) -> tuple[Tensor, list[dict[str, Any]]]:
     with tqdm(desc="faces", unit="", leave=False, disable=None) as bar:
 
@@ -187,7 +194,7 @@ def _restore_photo(
             host=LocalHost(args.device, show),
         )
     if not result.reports:
-        _say(f"{source}: no face found; the picture is unchanged. A lower --min_score finds more.")
+        say(f"{source}: no face found; the picture is unchanged. A lower --min_score finds more.")
     if args.save_faces:
         for k, (before, after) in enumerate(zip(result.aligned, result.faces, strict=True)):
             _save_face(args.save_faces, f"{source.stem}_face{k:02d}", before.crop, after.crop)
@@ -195,7 +202,7 @@ def _restore_photo(
 
 
 def _restore_crop(
-    source: Path, picture: Picture, restorer: Restorer, args: argparse.Namespace
+    source: Path, picture: ImageFile, restorer: Restorer, args: argparse.Namespace
 ) -> tuple[Tensor, list[dict[str, Any]]]:
     """The whole picture is one aligned face; the result has the model's size."""
     if not args.force:
@@ -220,18 +227,14 @@ def _save_face(folder: str, name: str, before: Tensor | None, after: Tensor | No
     Path(folder).mkdir(parents=True, exist_ok=True)
     for when, crop in (("aligned", before), ("restored", after)):
         if crop is not None:
-            write_picture(Path(folder) / f"{name}_{when}.png", crop, overwrite=True)
+            write_image_file(Path(folder) / f"{name}_{when}.png", crop, overwrite=True)
 
 
 def _summarise(entries: list[dict[str, Any]]) -> int:
     failed = [entry for entry in entries if "error" in entry]
     restored = sum(face["restored"] for entry in entries for face in entry["faces"])
     if len(entries) > 1 or failed:
-        _say(f"{len(entries) - len(failed)} of {len(entries)} pictures done, {restored} faces restored.")
+        say(f"{len(entries) - len(failed)} of {len(entries)} pictures done, {restored} faces restored.")
     else:
-        _say(f"{entries[0]['output']}: {restored} face{'' if restored == 1 else 's'} restored.")
+        say(f"{entries[0]['output']}: {restored} face{'' if restored == 1 else 's'} restored.")
     return 1 if failed else 0
-
-
-def _say(text: str) -> None:
-    tqdm.write(text, file=sys.stderr)

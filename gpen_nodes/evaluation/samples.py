@@ -14,8 +14,8 @@ from torch import Tensor
 from ..degradation import degrade
 from ..errors import ImageError, OptionError
 from ..facesets import FaceSet
+from ..image_files import find_image_files, read_image_file
 from ..images import from_uint8, resize, to_uint8
-from ..picture import find_pictures, read_picture
 from .protocols import Protocol
 
 __all__ = ["DegradedFaces", "PictureFolder", "Sample", "Samples", "TruePictures", "as_saved"]
@@ -72,7 +72,7 @@ class PictureFolder:
 
     def __init__(self, folder: str | Path) -> None:
         self.folder, self.paths = Path(folder), {}
-        for path in find_pictures(folder):
+        for path in find_image_files(folder):
             name = path.relative_to(folder).with_suffix("").as_posix()
             if self.paths.setdefault(name, path) != path:
                 raise OptionError(f"{self.paths[name]} and {path} have one name. Remove one of them.")
@@ -86,7 +86,7 @@ class PictureFolder:
         """
         if name not in self.paths:
             raise ImageError(f"{self.folder} holds no picture named {name}.")
-        return read_picture(self.paths[name]).image
+        return read_image_file(self.paths[name]).image
 
 
 class DegradedFaces:

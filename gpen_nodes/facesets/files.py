@@ -19,7 +19,7 @@ import numpy as np
 from torch import Tensor
 
 from ..errors import ImageError
-from ..picture import READABLE_SUFFIXES, decode_picture, is_picture_name
+from ..image_files import READABLE_SUFFIXES, decode_image_file, is_image_file_name
 from .store import PIXELS
 
 __all__ = ["FolderFaces", "ShardFaces", "ZipFaces"]
@@ -50,7 +50,12 @@ class FaceFiles(ABC):
             data = self._bytes(index)
         except Exception as error:  # zlib raises nearly anything on damaged files
             raise ImageError(f"{name} is damaged or cannot be read: {error}.") from error
-        face = decode_picture(io.BytesIO(data), name).image[0]
+        image_file = decode_image_file(io.BytesIO(data), name)
+        if image_file.damage:
+            raise ImageError(
+                f"{name} is damaged or cannot be read: {'; '.join(image_file.damage)}. Get it again."
+            )
+        face = image_file.image[0]
         height, width, _ = face.shape
         if height != width:
             raise ImageError(
@@ -67,7 +72,7 @@ class FolderFaces(FaceFiles):
     """Every picture file below a folder."""
 
     def __init__(self, folder: Path) -> None:
-        paths = (p.relative_to(folder) for p in folder.rglob("*") if is_picture_name(p.name))
+        paths = (p.relative_to(folder) for p in folder.rglob("*") if is_image_file_name(p.name))
         super().__init__(str(folder), sorted(map(str, paths)))
 
     def _bytes(self, index: int) -> bytes:
@@ -80,7 +85,7 @@ class ZipFaces(FaceFiles):
     def __init__(self, path: Path) -> None:
         self._open: tuple[int, zipfile.ZipFile] | None = None
         self.place = str(path)
-        super().__init__(self.place, sorted(filter(is_picture_name, self._zip().namelist())))
+        super().__init__(self.place, sorted(filter(is_image_file_name, self._zip().namelist())))
 
     def _bytes(self, index: int) -> bytes:
         return self._zip().read(str(self.sources[index]))
@@ -106,7 +111,7 @@ class ShardFaces(FaceFiles):
         for number, shard in enumerate(shards):
             try:
                 with tarfile.open(shard, "r:") as file:  # compressed ones can't be read at random
-                    members = [m for m in file if m.isfile() and is_picture_name(m.name)]
+                    members = [m for m in file if m.isfile() and is_image_file_name(m.name)]
             except tarfile.TarError as error:
                 raise ImageError(
                     f"{shard} is no tar file, a damaged or a compressed one: {error}. Get it again, or "

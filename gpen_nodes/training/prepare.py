@@ -10,8 +10,8 @@ from tqdm import tqdm
 from ..errors import FaceError, ImageError
 from ..faces import align_face, detect_faces
 from ..facesets import FaceStore
+from ..image_files import find_image_files, read_image_file
 from ..images import to_uint8
-from ..picture import find_pictures, read_picture
 
 __all__ = ["prepare_faces"]
 
@@ -34,7 +34,7 @@ def prepare_faces(
         ImageError: the folder holds no photo.
         FaceError: no photo holds a face.
     """
-    paths = find_pictures(photos)
+    paths = find_image_files(photos)
     crops, sources, failed = [], [], []
     for path in tqdm(paths, desc="photos", unit="", disable=None):
         try:
@@ -54,6 +54,11 @@ def prepare_faces(
 
 def _aligned_faces(path: Path, size: int, template: str, min_face: float) -> list[np.ndarray]:
     """Pixels of each face of a photo, uint8 [size, size, 3]."""
-    image = read_picture(path).image
+    image_file = read_image_file(path)
+    if image_file.damage:
+        raise ImageError(
+            f"{path} is damaged or cannot be read: {'; '.join(image_file.damage)}. Get it again."
+        )
+    image = image_file.image
     faces = [align_face(image, face, size, template) for face in detect_faces(image, min_face=min_face)]
     return [to_uint8(face.crop) for face in faces if face.crop is not None]

@@ -12,9 +12,9 @@ from ..degradation import EVALUATION_RECIPE, degrade
 from ..errors import ImageError
 from ..evaluation.metrics import gradient_energy, psnr
 from ..facesets import FaceSet
+from ..image_files import write_image_file
 from ..images import from_network, resize, to_network
 from ..model import Gpen
-from ..picture import write_picture
 from .losses import Objective
 
 __all__ = ["Samples"]
@@ -70,7 +70,7 @@ class Samples:
                 sheet.append(torch.cat(trio, dim=1))
         if not columns:
             raise ImageError("None of the faces that are kept out of training can be read.")
-        write_picture(path, torch.cat(sheet, dim=2)[0], overwrite=True)
+        write_image_file(path, torch.cat(sheet, dim=2)[0], overwrite=True)
         return {name: torch.stack(values).mean().item() for name, values in columns.items()}
 
 

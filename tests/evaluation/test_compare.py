@@ -15,7 +15,7 @@ from gpen_nodes.evaluation.measures import Measure, Measures
 from gpen_nodes.evaluation.protocols import PROTOCOLS, Protocol
 from gpen_nodes.evaluation.samples import DegradedFaces, PictureFolder, as_saved
 from gpen_nodes.evaluation.systems import Bicubic, Model, Results, Unsharp, Untouched
-from gpen_nodes.picture import write_picture
+from gpen_nodes.image_files import write_image_file
 from gpen_nodes.restorer import Restorer
 
 PROTOCOL = Protocol("for tests", 64, {"mild": DegradationRecipe(scale=(2, 2)), "medium": EVALUATION_RECIPE})
@@ -103,7 +103,7 @@ def test_written_results_have_the_figures_of_their_system(samples, plain_measure
     """A table of pictures that were saved is the table of the system that made them."""
 
     def seen(sample, system, picture):
-        write_picture(tmp_path / sample.level / f"{sample.name}.png", picture)
+        write_image_file(tmp_path / sample.level / f"{sample.name}.png", picture)
 
     for level in PROTOCOL.levels:
         (tmp_path / level).mkdir()
@@ -114,7 +114,7 @@ def test_written_results_have_the_figures_of_their_system(samples, plain_measure
 
 def test_one_failure_is_a_problem_and_the_others_go_on(samples, plain_measures, tmp_path):
     for name in samples.names[:-1]:
-        write_picture(tmp_path / f"{name}.png", torch.rand(64, 64, 3))
+        write_image_file(tmp_path / f"{name}.png", torch.rand(64, 64, 3))
     (tmp_path / "face03.png").write_bytes(b"broken")
     found = compare(samples, [Results("theirs", tmp_path), Untouched()], plain_measures)
     assert len(found.rows) == 2 * (9 + 11)
@@ -185,11 +185,11 @@ def test_picture_folders(tmp_path):
         PictureFolder(tmp_path)
     (tmp_path / "sub").mkdir()
     picture = torch.rand(8, 8, 3)
-    write_picture(tmp_path / "sub" / "b.png", picture)
-    write_picture(tmp_path / "a.png", torch.rand(8, 10, 3))
+    write_image_file(tmp_path / "sub" / "b.png", picture)
+    write_image_file(tmp_path / "a.png", torch.rand(8, 10, 3))
     folder = PictureFolder(tmp_path)
     assert folder.names == ["a", "sub/b"]
     assert torch.equal(folder.read("sub/b")[0], as_saved(picture))
-    write_picture(tmp_path / "a.jpg", torch.rand(8, 8, 3))
+    write_image_file(tmp_path / "a.jpg", torch.rand(8, 8, 3))
     with pytest.raises(OptionError, match="have one name"):
         PictureFolder(tmp_path)

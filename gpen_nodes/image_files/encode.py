@@ -8,15 +8,15 @@ from __future__ import annotations
 import io
 import struct
 import zlib
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 from PIL import Image, TiffImagePlugin
 
+from .png import PNG_SIGNATURE, chunk, chunks
+
 __all__ = ["encode_png16", "encode_tiff"]
 
-_PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _PNG_COLOUR_TYPES = {1: 0, 2: 4, 3: 2, 4: 6}  # by channels: gray, gray and alpha, RGB, RGBA
 _PNG_FILTER_UP = 2
 
@@ -29,12 +29,13 @@ def encode_png16(pixels: np.ndarray, options: dict[str, Any]) -> bytes:
     # Each row as its difference from the one above, modulo 256: photographs pack better so.
     differences = np.diff(rows, axis=0, prepend=np.zeros_like(rows[:1]))
     filtered = np.pad(differences, ((0, 0), (1, 0)), constant_values=_PNG_FILTER_UP)
-    metadata = [chunk for chunk in _chunks(_tiny_png(options)) if chunk[0] not in (b"IHDR", b"IDAT", b"IEND")]
+    metadata = [
+        (kind, data)
+        for kind, data, _ in chunks(_tiny_png(options))
+        if kind not in (b"IHDR", b"IDAT", b"IEND")
+    ]
     body = [(b"IHDR", header), *metadata, (b"IDAT", zlib.compress(filtered.tobytes())), (b"IEND", b"")]
-    return _PNG_SIGNATURE + b"".join(
-        struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
-        for kind, data in body
-    )
+    return PNG_SIGNATURE + b"".join(chunk(kind, data) for kind, data in body)
 
 
 def _tiny_png(options: dict[str, Any]) -> bytes:
@@ -42,14 +43,6 @@ def _tiny_png(options: dict[str, Any]) -> bytes:
     stream = io.BytesIO()
     Image.new("RGB", (1, 1)).save(stream, "PNG", **options)
     return stream.getvalue()
-
-
-def _chunks(png: bytes) -> Iterator[tuple[bytes, bytes]]:
-    position = len(_PNG_SIGNATURE)
-    while position < len(png):
-        length, kind = struct.unpack_from(">I4s", png, position)
-        yield kind, png[position + 8 : position + 8 + length]
-        position += length + 12
 
 
 def encode_tiff(pixels: np.ndarray, options: dict[str, Any]) -> bytes:
@@ -79,9 +72,10 @@ def encode_tiff(pixels: np.ndarray, options: dict[str, Any]) -> bytes:
         directory[296] = 2  # per inch
     if channels in (2, 4):
         directory[338] = 2  # the extra channel is alpha, not multiplied in
-    if "icc_profile" in options:
-        directory[34675] = options["icc_profile"]
-        directory.tagtype[34675] = 7  # bytes of no further type
+    for tag, name in ((34675, "icc_profile"), (700, "xmp"), (33723, "iptc")):
+        if name in options:
+            directory[tag] = options[name]
+            directory.tagtype[tag] = 7  # bytes of no further type
     stream = io.BytesIO()
     directory.save(stream)
     return stream.getvalue() + data

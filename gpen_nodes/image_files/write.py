@@ -1,10 +1,12 @@
-"""RGB in [0, 1] to a picture file, of the same kind as the one it came from where the format can."""
+"""RGB in [0, 1] to an image file, of the same kind as the one it came from where the format can."""
 
 from __future__ import annotations
 
 import io
 import os
+import struct
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -15,22 +17,12 @@ from ..atomic import remedy, replacing
 from ..errors import ImageError
 from ..images import as_batch, to_uint8
 from .encode import encode_png16, encode_tiff
-from .metadata import metadata_options
-from .read import Picture
+from .formats import WRITABLE
+from .metadata import metadata_chunks, metadata_options
+from .png import insert_chunks
+from .read import ImageFile
 
-__all__ = ["WRITABLE_SUFFIXES", "write_picture"]
-
-_FORMATS = {
-    ".png": "PNG",
-    ".jpg": "JPEG",
-    ".jpeg": "JPEG",
-    ".webp": "WEBP",
-    ".tif": "TIFF",
-    ".tiff": "TIFF",
-    ".bmp": "BMP",
-}
-WRITABLE_SUFFIXES = tuple(_FORMATS)
-"""What the name of a written file may end in, in any case."""
+__all__ = ["write_image_file"]
 
 _OPTIONS = {
     # 95 is the highest quality that libjpeg's authors advise; colours are kept at full resolution.
@@ -41,18 +33,19 @@ _LARGEST_SIDES = {"JPEG": 65_500, "WEBP": 16_383}
 _WITHOUT_ALPHA = ("JPEG", "BMP")
 
 
-def write_picture(
-    path: str | os.PathLike[str], image: Tensor, like: Picture | None = None, overwrite: bool = False
+def write_image_file(
+    path: str | os.PathLike[str], image: Tensor, like: ImageFile | None = None, overwrite: bool = False
 ) -> None:
     """Write one image; the format goes by the name's suffix.
 
     The file appears whole or not at all. JPEG is written at quality 95 without colour subsampling, WebP at
-    95, all else without loss. Transparency over JPEG and BMP, which have none, becomes white.
+    95 unless ``like`` was stored without loss, all else without loss. Transparency over JPEG and BMP, which
+    have none, becomes white.
 
     Args:
         path: ends in one of ``WRITABLE_SUFFIXES``.
         image: ``[1, H, W, C]`` or ``[H, W, C]`` in [0, 1], C of 1 (gray), 3 (RGB) or 4 (RGB and alpha).
-        like: the picture that ``image`` was made from. Its alpha (resized where the size changed), its lack
+        like: the image that ``image`` was made from. Its alpha (resized where the size changed), its lack
             of colours and its metadata are kept, and its 16 bits per channel in PNG and TIFF.
         overwrite: whether a file that is there already may be replaced.
 
@@ -61,12 +54,12 @@ def write_picture(
             takes no more.
     """
     path = Path(path)
-    format_name = _FORMATS.get(path.suffix.lower())
+    format_name = WRITABLE.get(path.suffix.lower())
     if format_name is None:
-        raise ImageError(f"{path} ends in {path.suffix!r}; one of {', '.join(_FORMATS)} can be written.")
+        raise ImageError(f"{path} ends in {path.suffix!r}; one of {', '.join(WRITABLE)} can be written.")
     if path.exists() and not overwrite:
         raise ImageError(f"{path} exists already. Choose another name, or ask for it to be overwritten.")
-    like = Picture(image) if like is None else like
+    like = ImageFile(image) if like is None else like
     pixels = _compose(image, like, format_name)
     largest = _LARGEST_SIDES.get(format_name)
     if largest is not None and max(pixels.shape[:2]) > largest:
@@ -80,11 +73,11 @@ def write_picture(
         raise ImageError(f"{path} cannot be written: {remedy(error)}") from error
 
 
-def _compose(image: Tensor, like: Picture, format_name: str) -> np.ndarray:
+def _compose(image: Tensor, like: ImageFile, format_name: str) -> np.ndarray:
     """``[H, W, C]`` integers as the file will hold them: gray, gray and alpha, RGB or RGBA."""
     batch = as_batch(image).detach().cpu()
     if len(batch) != 1:
-        raise ImageError(f"Found {len(batch)} images; a picture file holds one.")
+        raise ImageError(f"Found {len(batch)} images; an image file holds one.")
     colour, alpha = batch[..., :3], batch[..., 3:]
     if like.alpha is not None and alpha.shape[-1] == 0:
         alpha = _resize(like.alpha, batch.shape[1], batch.shape[2])
@@ -107,14 +100,28 @@ def _resize(alpha: Tensor, height: int, width: int) -> Tensor:
     return resized.permute(0, 2, 3, 1)
 
 
-def _encode(pixels: np.ndarray, like: Picture, format_name: str) -> bytes:
+def _encode(pixels: np.ndarray, like: ImageFile, format_name: str) -> bytes:
     options = metadata_options(like.metadata, format_name)
+    try:
+        return _encode_with(pixels, like, format_name, options)
+    except (struct.error, TypeError, ValueError, OverflowError):  # values that EXIF of another kind held
+        if options.pop("exif", None) is None:
+            raise
+        return _encode_with(pixels, like, format_name, options)
+
+
+def _encode_with(pixels: np.ndarray, like: ImageFile, format_name: str, options: dict[str, Any]) -> bytes:
     if format_name == "TIFF":
         return encode_tiff(pixels, options)
     if pixels.dtype == np.uint16:
-        return encode_png16(pixels, options)
+        return insert_chunks(encode_png16(pixels, options), metadata_chunks(like.metadata))
+    options |= _OPTIONS.get(format_name, {})
+    if format_name == "WEBP" and like.lossless:
+        options |= {"lossless": True, "exact": True}  # exact: colours below transparency, too
     stream = io.BytesIO()
     # Pillow's mode follows from the shape: L, LA, RGB or RGBA.
-    picture = Image.fromarray(pixels[..., 0] if pixels.shape[-1] == 1 else pixels)
-    picture.save(stream, format_name, **_OPTIONS.get(format_name, {}), **options)
+    image = Image.fromarray(pixels[..., 0] if pixels.shape[-1] == 1 else pixels)
+    image.save(stream, format_name, **options)
+    if format_name == "PNG":
+        return insert_chunks(stream.getvalue(), metadata_chunks(like.metadata))
     return stream.getvalue()
