@@ -20,13 +20,14 @@ BELOW = {
     "images": set(),
     "host": set(),
     "atomic": set(),
-    "weights": set(),
+    "weight_files": {"atomic"},
+    "weights": {"weight_files"},
     "model": set(),
     "degradation": {"images"},
-    "faces": {"images"},
+    "faces": {"images", "weight_files"},
     "picture": {"images", "atomic"},
     "facesets": {"images", "atomic", "picture"},
-    "checkpoints": {"model", "atomic"},
+    "checkpoints": {"model", "atomic", "weight_files"},
     "precision": {"model"},
     "restorer": {"model", "checkpoints", "images", "host", "precision"},
     "cache": {"restorer", "host"},
@@ -40,7 +41,7 @@ BELOW["cli"] = LOWER | {"training", "evaluation"}
 BELOW["__init__"] = LOWER
 BELOW["__main__"] = {"cli"}
 HEAVY = {"facexlib", "numba", "scipy", "onnxruntime", "onnx", "matplotlib", "skimage", "lightning_fabric"}
-HEAVY |= {"torchvision", "torchmetrics", "pyiqa"}
+HEAVY |= {"torchvision", "torchmetrics", "pyiqa", "httpx"}
 HOSTS = {"comfy", "comfy_api", "folder_paths", "modules", "gradio"}
 
 

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from ...errors import CheckpointError, MissingWeightsError
 from ...faces.identity import FaceEmbedder
+from ...weight_files import ALEXNET, LPIPS, MOBILEFACENET, VGG19, WeightFile
 from .perceptual import AlexNet, Vgg19
 
 __all__ = ["Networks"]
@@ -30,32 +31,16 @@ class Source:
     licence: str
 
 
-_TORCHVISION = "BSD-3-Clause as torchvision; trained on ImageNet, which is for research"
+def _source(term: str, file: WeightFile) -> Source:
+    named = f"{file.name} ({file.size}; also by `gpen-nodes models get {file.name}`)"
+    return Source(term, named, file.address, file.licence)
+
+
 SOURCES = {
-    "vgg19": Source(
-        "perceptual",
-        "vgg19-dcbb9e9d.pth (575 MB)",
-        "https://download.pytorch.org/models/vgg19-dcbb9e9d.pth",
-        _TORCHVISION,
-    ),
-    "alexnet": Source(
-        "lpips",
-        "alexnet-owt-7be5be79.pth (244 MB)",
-        "https://download.pytorch.org/models/alexnet-owt-7be5be79.pth",
-        _TORCHVISION,
-    ),
-    "lpips": Source(
-        "lpips",
-        "alex.pth (6 kB), which the package lpips also holds in lpips/weights/v0.1",
-        "https://github.com/richzhang/PerceptualSimilarity/raw/master/lpips/weights/v0.1/alex.pth",
-        "BSD-2-Clause",
-    ),
-    "mobilefacenet": Source(
-        "identity",
-        "MobileFaceNet.onnx (4 MB), see docs/checkpoints.md",
-        "https://github.com/foamliu/MobileFaceNet",
-        "Apache-2.0",
-    ),
+    "vgg19": _source("perceptual", VGG19),
+    "alexnet": _source("lpips", ALEXNET),
+    "lpips": _source("lpips", LPIPS),
+    "mobilefacenet": _source("identity", MOBILEFACENET),
 }
 
 
