@@ -82,10 +82,10 @@ def _detector_weights(detector: str) -> Path | None:
     """RetinaFace's, where the host has already got them for its own face restorers."""
     names = [file.name for file in WEIGHT_FILES.values() if file.needed_by == f"detector {detector}"]
     for flag in ("gfpgan_models_path", "codeformer_models_path"):
-        folder = getattr(shared.cmd_opts, flag, None)
-        for name in names if folder else ():
-            if Path(folder, name).is_file():
-                return Path(folder, name)
+        if folder := getattr(shared.cmd_opts, flag, None):
+            paths = (Path(folder, name) for name in names)
+            if found := next(filter(Path.is_file, paths), None):
+                return found
     return None
 
 

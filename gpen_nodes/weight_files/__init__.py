@@ -20,6 +20,7 @@ from .digest import sha256
 from .onnx_weights import read_onnx_weights
 from .search import (
     CHECKPOINT_SUFFIXES,
+    cache_folder,
     find_checkpoints,
     find_weights,
     is_checkpoint_name,
@@ -42,6 +43,7 @@ __all__ = [
     "VGG19",
     "VGG19_DISTILLED",
     "WeightFile",
+    "cache_folder",
     "find_checkpoints",
     "find_weights",
     "is_checkpoint_name",

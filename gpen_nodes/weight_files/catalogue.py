@@ -101,6 +101,7 @@ SHIPPED = WeightFile(
     "weights/README.md, its card",
     "restoring without a download",
     256,
+    ("6ba490cf0e438cd7cd0a0bdff6d31ca3174c73d951a300d4f5f8606efdd33c91",),
 )
 """The small model that ships with the pack."""
 

@@ -64,7 +64,7 @@ def verify(file: WeightFile, path: Path) -> str | None:
         source = "" if file.sha256 else f", as at its first download ({records()} remembers it)"
         raise CheckpointError(
             f"{path} has SHA-256 {found[:16]}…; expected {' or '.join(f'{one[:16]}…' for one in expected)}"
-            f"{source}. Get it again from {file.address}"
+            f"{source}. Remove it and get it again from {file.address}"
         )
     return found
 

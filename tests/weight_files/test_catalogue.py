@@ -35,8 +35,9 @@ def test_every_detector_has_its_files() -> None:
     assert needed == {f"detector {name}" for name in DETECTORS}
 
 
-def test_the_shipped_model_has_the_length_that_the_list_shows() -> None:
+def test_the_shipped_model_is_as_the_catalogue_says() -> None:
     assert shipped_model().stat().st_size == SHIPPED.bytes
+    assert (sha256(shipped_model()),) == SHIPPED.sha256
 
 
 def test_mtcnn_lies_in_its_wheel_as_the_catalogue_says() -> None:

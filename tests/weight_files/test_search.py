@@ -40,7 +40,7 @@ def test_the_users_folder_comes_before_the_cache(known: Path, tmp_path: Path) ->
 
 def test_another_file_of_that_name_is_refused(known: Path) -> None:
     (known / NAME).write_bytes(b"another")
-    with pytest.raises(CheckpointError, match=r"has SHA-256 .* expected .*Get it again from https://"):
+    with pytest.raises(CheckpointError, match=r"has SHA-256 .* expected .*get it again from https://"):
         find_weights(NAME)
 
 
