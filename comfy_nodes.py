@@ -25,6 +25,7 @@ from PIL import Image
 from torch import Tensor
 
 from gpen_nodes import (
+    CHECKPOINT_SUFFIXES,
     DETECTORS,
     EVALUATION_RECIPE,
     SELECTION_ORDERS,
@@ -39,7 +40,9 @@ from gpen_nodes import (
     detect_faces,
     draw_faces,
     face_likeness,
+    find_weights,
     get_restorer,
+    is_checkpoint_name,
     paste_back,
     replace_crops,
     restore_crops,
@@ -53,7 +56,6 @@ from gpen_nodes import (
 __all__ = ["ComfyHost", "GpenExtension"]
 
 FOLDERS = ("gpen", "facerestore_models")  # keys of the host: ours, and the one that older packs share
-EXTENSIONS = {".pth", ".pt", ".safetensors"}
 SHIPPED = "gpen-lite-256.safetensors"
 LIKENESS_WEIGHTS = "MobileFaceNet.onnx"
 
@@ -112,32 +114,29 @@ def register_folders() -> None:
             folder_paths.add_model_folder_path(key, folder)
             # The host leaves the set of extensions empty, which would list every file.
             known = folder_paths.folder_names_and_paths
-            known[key] = (known[key][0], set(EXTENSIONS))
+            known[key] = (known[key][0], set(CHECKPOINT_SUFFIXES))
 
 
 def model_names() -> list[str]:
     """The shipped model, then what lies in the host's folders."""
     keys = [key for key in FOLDERS if key in folder_paths.folder_names_and_paths]
     found = [name for key in keys for name in folder_paths.get_filename_list(key)]
-    return list(dict.fromkeys([SHIPPED, *(name for name in found if Path(name).suffix in EXTENSIONS)]))
+    return list(dict.fromkeys([SHIPPED, *filter(is_checkpoint_name, found)]))
 
 
 def find_file(name: str) -> Path:
-    """A file of the host's folders.
+    """A file of the host's folders, or one that ``gpen-nodes models get`` has put into torch's.
 
     Raises:
-        MissingWeightsError: it is in none of them.
+        MissingWeightsError: it is in none of them; names the command that gets it.
+        CheckpointError: it is in torch's folder, and another file than its name says.
     """
     known = [key for key in FOLDERS if key in folder_paths.folder_names_and_paths]
     for key in known:
         path = folder_paths.get_full_path(key, name)
         if path is not None:
             return Path(path)
-    searched = ", ".join(folder for key in known for folder in folder_paths.get_folder_paths(key))
-    raise MissingWeightsError(
-        f"Found no {name} in {searched}; put it there: this pack's docs/checkpoints.md says where weights "
-        f"come from. {SHIPPED} ships with the pack."
-    )
+    return find_weights(name, [folder for key in known for folder in folder_paths.get_folder_paths(key)])
 
 
 def find_model(name: str) -> Path:

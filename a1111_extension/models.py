@@ -7,12 +7,11 @@ from pathlib import Path
 
 from modules import paths, shared
 
-from gpen_nodes import MissingWeightsError, shipped_model
+from gpen_nodes import find_checkpoints, find_weights, shipped_model
 
 __all__ = ["SHIPPED", "find_model", "model_files", "model_folders"]
 
 SHIPPED = "gpen-lite-256.safetensors"
-SUFFIXES = {".pth", ".pt", ".safetensors"}
 
 
 def model_folders() -> list[Path]:
@@ -23,25 +22,17 @@ def model_folders() -> list[Path]:
 
 def model_files() -> dict[str, Path | None]:
     """Names as the page shows them, and the files; None for the shipped one, which need not be there."""
-    files: dict[str, Path | None] = {SHIPPED: None}
-    for folder in model_folders():
-        for path in sorted(folder.rglob("*")):
-            if path.suffix.lower() in SUFFIXES and path.is_file():
-                files.setdefault(path.relative_to(folder).as_posix(), path)
-    return files
+    shipped = {SHIPPED: None}  # first, and no file of that name takes its place
+    return {**shipped, **find_checkpoints(model_folders()), **shipped}
 
 
 def find_model(name: str) -> Path:
     """The file of one of ``model_files``.
 
     Raises:
-        MissingWeightsError: there is none of that name.
+        MissingWeightsError: there is none of that name; names the command that gets it.
     """
     files = model_files()
     if name not in files:
-        folders = " and ".join(map(str, model_folders()))
-        raise MissingWeightsError(
-            f"Found no model {name!r} in {folders}; put it there: docs/checkpoints.md says where weights "
-            f"come from. Known are {', '.join(files)}."
-        )
+        return find_weights(name, model_folders())
     return files[name] or shipped_model()

@@ -14,6 +14,7 @@ from modules import devices, shared
 from torch import Tensor
 
 from gpen_nodes import (
+    WEIGHT_FILES,
     GpenError,
     OptionError,
     Restoration,
@@ -31,11 +32,6 @@ __all__ = ["FAILURES", "count", "restore", "tell"]
 FAILURES = (GpenError, RuntimeError, MemoryError, OSError, ValueError)
 """What may go wrong while a picture is restored; ``tell`` makes a sentence of it."""
 
-# By facexlib's names.
-DETECTOR_WEIGHTS = {
-    "retinaface_mobile0.25": "detection_mobilenet0.25_Final.pth",
-    "retinaface_resnet50": "detection_Resnet50_Final.pth",
-}
 _resident: tuple[Any, ...] | None = None
 
 
@@ -84,11 +80,12 @@ def _load(model: str, host: WebuiHost) -> Restorer:
 
 def _detector_weights(detector: str) -> Path | None:
     """RetinaFace's, where the host has already got them for its own face restorers."""
-    name = DETECTOR_WEIGHTS.get(detector, "")
+    names = [file.name for file in WEIGHT_FILES.values() if file.needed_by == f"detector {detector}"]
     for flag in ("gfpgan_models_path", "codeformer_models_path"):
-        folder = getattr(shared.cmd_opts, flag, None)
-        if name and folder and Path(folder, name).is_file():
-            return Path(folder, name)
+        if folder := getattr(shared.cmd_opts, flag, None):
+            paths = (Path(folder, name) for name in names)
+            if found := next(filter(Path.is_file, paths), None):
+                return found
     return None
 
 

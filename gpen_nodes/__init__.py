@@ -41,17 +41,27 @@ from .model import Discriminator, DiscriminatorConfig, Gpen, GpenConfig, grow
 from .pipeline import Restoration, check_aligned, restore_image
 from .precision import DTYPES
 from .restorer import Restorer
-from .weights import shipped_model
+from .weight_files import CATALOGUE as WEIGHT_FILES
+from .weight_files import (
+    CHECKPOINT_SUFFIXES,
+    WeightFile,
+    find_checkpoints,
+    find_weights,
+    is_checkpoint_name,
+    shipped_model,
+)
 
 __version__ = "0.1.0"
 
 __all__ = [
+    "CHECKPOINT_SUFFIXES",
     "DETECTORS",
     "DTYPES",
     "EVALUATION_RECIPE",
     "ORDERS",
     "SELECTION_ORDERS",
     "TEMPLATES",
+    "WEIGHT_FILES",
     "ArchitectureError",
     "Checkpoint",
     "CheckpointError",
@@ -75,6 +85,7 @@ __all__ = [
     "Restoration",
     "Restorer",
     "UnsafeCheckpointError",
+    "WeightFile",
     "align_face",
     "apply_degradation",
     "check_aligned",
@@ -82,10 +93,13 @@ __all__ = [
     "detect_faces",
     "draw_faces",
     "face_likeness",
+    "find_checkpoints",
+    "find_weights",
     "forget_restorers",
     "from_uint8",
     "get_restorer",
     "grow",
+    "is_checkpoint_name",
     "paste_back",
     "read_checkpoint",
     "read_image_file",

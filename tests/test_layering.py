@@ -20,14 +20,15 @@ BELOW = {
     "images": set(),
     "host": set(),
     "atomic": set(),
-    "weights": set(),
+    "weight_files": {"atomic"},
+    "weights": {"weight_files"},
     "model": set(),
     "backbones": set(),
     "degradation": {"images"},
-    "faces": {"images"},
+    "faces": {"images", "weight_files"},
     "image_files": {"images", "atomic"},
     "facesets": {"images", "atomic", "image_files"},
-    "checkpoints": {"model", "atomic"},
+    "checkpoints": {"model", "atomic", "weight_files"},
     "precision": {"model"},
     "restorer": {"model", "checkpoints", "images", "host", "precision"},
     "cache": {"restorer", "host"},
@@ -41,7 +42,7 @@ BELOW["cli"] = LOWER | {"training", "evaluation"}
 BELOW["__init__"] = LOWER
 BELOW["__main__"] = {"cli"}
 HEAVY = {"facexlib", "numba", "scipy", "onnxruntime", "onnx", "matplotlib", "skimage", "lightning_fabric"}
-HEAVY |= {"torchvision", "torchmetrics", "pyiqa"}
+HEAVY |= {"torchvision", "torchmetrics", "pyiqa", "httpx"}
 HOSTS = {"comfy", "comfy_api", "folder_paths", "modules", "gradio"}
 
 

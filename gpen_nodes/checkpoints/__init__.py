@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from .checkpoint import Checkpoint, Layout, describe, sha256
+from ..weight_files import sha256
+from .checkpoint import Checkpoint, Layout, describe
 from .read import read_checkpoint
 from .write import default_layout, write_checkpoint
 

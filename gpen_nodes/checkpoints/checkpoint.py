@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,8 +11,9 @@ import torch
 from torch import Tensor
 
 from ..model import DiscriminatorConfig, GpenConfig
+from ..weight_files import sha256
 
-__all__ = ["UNKNOWN", "Checkpoint", "Layout", "describe", "sha256"]
+__all__ = ["UNKNOWN", "Checkpoint", "Layout", "describe"]
 
 Layout = Literal["flat", "bundle", "safetensors"]
 UNKNOWN = "unknown"
@@ -68,15 +68,6 @@ class Checkpoint:
     def sha256(self) -> str | None:
         """Of the whole file, in hexadecimal; None without a file. Reads it anew each time."""
         return None if self.path is None else sha256(self.path)
-
-
-def sha256(path: Path) -> str:
-    """Of a whole file, in hexadecimal."""
-    digest = hashlib.sha256()
-    with path.open("rb") as stream:
-        while block := stream.read(2**20):
-            digest.update(block)
-    return digest.hexdigest()
 
 
 def describe(checkpoint: Checkpoint) -> dict[str, str]:

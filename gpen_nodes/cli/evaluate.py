@@ -133,11 +133,11 @@ def _models(args: argparse.Namespace) -> list[System]:
     from ..cache import get_restorer
     from ..evaluation.systems import Model
     from ..host import LocalHost
-    from ..weights import shipped_model
+    from ..weight_files import model_path, shipped_model
 
     host = LocalHost(args.device)
     paths = args.model or ([] if args.restored else [str(shipped_model())])
-    restorers = [get_restorer(path, "fp32", host.device) for path in paths]
+    restorers = [get_restorer(model_path(path), "fp32", host.device) for path in paths]
     return [Model(name, r, host) for name, r in zip(_labels(paths), restorers, strict=True)]
 
 

@@ -22,7 +22,7 @@ from ..images import resize
 from ..pipeline import check_aligned, restore_image
 from ..precision import DTYPES
 from ..restorer import Restorer
-from ..weights import shipped_model
+from ..weight_files import model_path, shipped_model
 from .inputs import add_max_pixels, plan_outputs, read_input, say
 
 __all__ = ["add_parsers"]
@@ -40,7 +40,9 @@ def add_parsers(commands: Any) -> None:
     p.add_argument("--input", "-i", nargs="+", required=True, metavar="PATH", help="files, folders, patterns")
     p.add_argument("--output", "-o", metavar="PATH", help="file or folder; else beside the input, _restored")
     p.add_argument(
-        "--model_path", metavar="FILE", help="checkpoint; else the small model that ships with the pack"
+        "--model_path",
+        metavar="FILE",
+        help="checkpoint, or a name that gpen-nodes models lists; else the small model of the pack",
     )
     p.add_argument("--size", type=int, metavar="PX", help="check that the model restores at this size")
     p.add_argument("--face_align", action="store_true", help="find, align, restore and paste back every face")
@@ -84,7 +86,7 @@ def run(args: argparse.Namespace) -> int:
     if not args.overwrite:
         _spare_inputs(pairs)
     restorer = get_restorer(
-        args.model_path or shipped_model(),
+        model_path(args.model_path) if args.model_path else shipped_model(),
         args.dtype,
         LocalHost(args.device).device,
         cuda_graphs=args.cuda_graphs,

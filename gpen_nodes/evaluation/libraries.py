@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 
 from ..errors import CheckpointError
-from .weights import ALEXNET, INCEPTION, NIQE_PARAMETERS
+from ..weight_files import ALEXNET, INCEPTION, NIQE_PARAMETERS, find_weights
 
 __all__ = ["Fid", "load_lpips", "load_niqe"]
 
@@ -37,7 +37,7 @@ def load_lpips(folders: Folders = ()) -> Callable[[Tensor, Tensor], float]:
     # Not public, and the only way in without a download.
     from torchmetrics.functional.image.lpips import _NoTrainLpips  # pyright: ignore[reportMissingImports]
 
-    path = ALEXNET.find(folders)
+    path = find_weights(ALEXNET.name, folders)
     alexnet = torchvision.models.alexnet(weights=None)
     try:
         alexnet.load_state_dict(torch.load(path, map_location="cpu", weights_only=True))
@@ -66,7 +66,7 @@ class Fid:
         import torch_fidelity  # noqa: F401  # pyright: ignore[reportMissingImports]  # without it torchmetrics fails later
         from torchmetrics.image.fid import FrechetInceptionDistance  # pyright: ignore[reportMissingImports]
 
-        path = INCEPTION.find(folders)
+        path = find_weights(INCEPTION.name, folders)
         self._empty = FrechetInceptionDistance(feature_extractor_weights_path=str(path))
         self._sets: dict[str, Any] = {}
 
@@ -96,7 +96,7 @@ def load_niqe(folders: Folders = ()) -> Callable[[Tensor], float]:
     """
     from pyiqa.archs.niqe_arch import NIQE  # pyright: ignore[reportMissingImports]
 
-    path = NIQE_PARAMETERS.find(folders)
+    path = find_weights(NIQE_PARAMETERS.name, folders)
     try:
         network = NIQE(pretrained_model_path=str(path))
     except Exception as error:  # scipy raises many kinds on a file that is no .mat

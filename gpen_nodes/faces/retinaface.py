@@ -18,15 +18,11 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ..errors import CheckpointError, MissingWeightsError
+from ..weight_files import RETINAFACE, find_weights
 from .boxes import Detections, non_maximum
 
 __all__ = ["RetinaFace"]
 
-_FILES = {
-    "retinaface_mobile0.25": "detection_mobilenet0.25_Final.pth",
-    "retinaface_resnet50": "detection_Resnet50_Final.pth",
-}
-_RELEASE = "https://github.com/xinntao/facexlib/releases/download/v0.1.0/"
 _MEAN = (123.0, 117.0, 104.0)  # of RGB in 0..255
 _PRIORS = ((8, (16, 32)), (16, (64, 128)), (32, (256, 512)))  # stride, and sides of the anchors in pixels
 _VARIANCES = (0.1, 0.2)  # of centres and of sides
@@ -41,7 +37,7 @@ class RetinaFace:
     Args:
         name: "retinaface_mobile0.25" or "retinaface_resnet50".
         device: where it runs.
-        weights: the file; None looks where facexlib keeps it.
+        weights: the file; None looks where facexlib and `gpen-nodes models get` keep it.
 
     Raises:
         MissingWeightsError: facexlib or the file is not on this machine.
@@ -102,17 +98,18 @@ def _priors(size: tuple[int, int], like: Tensor) -> Tensor:
 
 
 def _locate(name: str, weights: str | Path | None) -> Path:
-    spec = importlib.util.find_spec("facexlib")
-    if spec is None or not spec.submodule_search_locations:
+    if importlib.util.find_spec("facexlib") is None:
         raise MissingWeightsError(f"The detector {name} runs in facexlib: `pip install facexlib`.")
-    path = Path(weights) if weights else Path(spec.submodule_search_locations[0], "weights", _FILES[name])
-    if not path.is_file():
+    file = RETINAFACE[name]
+    if not weights:
+        return find_weights(file.name)
+    if not Path(weights).is_file():
         raise MissingWeightsError(
-            f"{path}, the weights of the detector {name}, is not on this machine. Download "
-            f"{_RELEASE}{_FILES[name]} (facexlib's release, MIT) and put it there, name another file as "
-            "weights, or use the detector 'mtcnn'."
+            f"{weights}, the weights of the detector {name}, is not on this machine. Get {file.name} by "
+            f"`gpen-nodes models get {file.name}` or from {file.address} ({file.licence}), name another file "
+            "as weights, or use the detector 'mtcnn'."
         )
-    return path
+    return Path(weights)
 
 
 def _load(name: str, path: Path) -> Any:

@@ -12,9 +12,10 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from gpen_nodes import CheckpointError, MissingWeightsError
-from gpen_nodes.evaluation import libraries, weights
+from gpen_nodes import CheckpointError
+from gpen_nodes.evaluation import libraries
 from gpen_nodes.evaluation.measures import gather_measures
+from gpen_nodes.weight_files import ALEXNET, CATALOGUE, INCEPTION, NIQE_PARAMETERS
 
 
 @pytest.fixture(autouse=True)
@@ -33,11 +34,10 @@ def pictures(astronaut):
     return (truth + 0.1 * noise).clamp(0, 1), truth
 
 
-def stand_in(monkeypatch, name: str, path) -> None:
+def stand_in(monkeypatch, path) -> None:
     """Let ``path`` pass for the file that its name says."""
-    known = getattr(libraries, name)
     digest = hashlib.sha256(path.read_bytes()).hexdigest()
-    monkeypatch.setattr(libraries, name, dataclasses.replace(known, digest=digest[:8]))
+    monkeypatch.setitem(CATALOGUE, path.name, dataclasses.replace(CATALOGUE[path.name], sha256=(digest,)))
 
 
 def test_lpips_by_its_formula(monkeypatch, tmp_path, pictures):
@@ -46,8 +46,8 @@ def test_lpips_by_its_formula(monkeypatch, tmp_path, pictures):
     with torch.random.fork_rng():
         torch.manual_seed(0)
         alexnet = torchvision.models.alexnet(weights=None)
-    torch.save(alexnet.state_dict(), tmp_path / weights.ALEXNET.name)
-    stand_in(monkeypatch, "ALEXNET", tmp_path / weights.ALEXNET.name)
+    torch.save(alexnet.state_dict(), tmp_path / ALEXNET.name)
+    stand_in(monkeypatch, tmp_path / ALEXNET.name)
     found = libraries.load_lpips([tmp_path])(*pictures)
 
     path = torchmetrics.__file__.replace("lpips.py", "lpips_models/alex.pth")
@@ -69,14 +69,14 @@ def test_fid_by_its_formula(monkeypatch, tmp_path, pictures):
     fid = pytest.importorskip("torchmetrics.image.fid")
     extractor = pytest.importorskip("torch_fidelity.feature_extractor_inceptionv3")
     linalg = pytest.importorskip("scipy.linalg")
-    path = tmp_path / weights.INCEPTION.name
+    path = tmp_path / INCEPTION.name
     torch.save({}, path)
     with monkeypatch.context() as patch, torch.random.fork_rng():
         torch.manual_seed(0)
         patch.setattr(extractor.FeatureExtractorInceptionV3, "load_state_dict", lambda *_: None)
         untrained = fid.NoTrainInceptionV3("inception-v3-compat", ["64"], str(path))
     torch.save(untrained.state_dict(), path)
-    stand_in(monkeypatch, "INCEPTION", path)
+    stand_in(monkeypatch, path)
     whole = fid.FrechetInceptionDistance  # 2048 features take half a minute of linear algebra
     monkeypatch.setattr(fid, "FrechetInceptionDistance", lambda **options: whole(feature=64, **options))
 
@@ -104,7 +104,7 @@ def test_niqe_takes_its_parameters_from_the_file(tmp_path, pictures):
     savemat = pytest.importorskip("scipy.io").savemat
 
     def niqe(mean: np.ndarray) -> float:
-        path = tmp_path / weights.NIQE_PARAMETERS.name
+        path = tmp_path / NIQE_PARAMETERS.name
         savemat(path, {"mu_prisparam": mean, "cov_prisparam": np.eye(36)})
         return libraries.load_niqe([tmp_path])(pictures[0])
 
@@ -125,28 +125,11 @@ def test_what_is_missing_is_named_with_its_remedy(tmp_path):
         assert "pip install" in line or "Get it from https://" in line or "--embedder" in line, said
 
 
-def test_weights_in_a_folder_of_the_user_or_in_the_cache(tmp_path):
-    known = weights.MetricWeights(
-        "file.pth", "https://example.org/file.pth", hashlib.sha256(b"x").hexdigest()[:8]
-    )
-    with pytest.raises(
-        MissingWeightsError, match=r"file.pth is not in .*mine or .*cache.checkpoints. Get it from"
-    ):
-        known.find([tmp_path / "mine"])
-    for folder in (tmp_path / "cache" / "checkpoints", tmp_path / "mine"):
-        folder.mkdir(parents=True)
-        (folder / "file.pth").write_bytes(b"x")
-        assert known.find([tmp_path / "mine"]) == folder / "file.pth"
-    (tmp_path / "mine" / "file.pth").write_bytes(b"another")
-    with pytest.raises(CheckpointError, match=r"Get it again from https://example\.org"):
-        known.find([tmp_path / "mine"])
-
-
-@pytest.mark.parametrize("name", ["ALEXNET", "NIQE_PARAMETERS"])
-def test_a_foreign_file_is_refused(monkeypatch, tmp_path, name):
-    pytest.importorskip("torchmetrics" if name == "ALEXNET" else "pyiqa")
-    path = tmp_path / getattr(weights, name).name
+@pytest.mark.parametrize("file", [ALEXNET, NIQE_PARAMETERS])
+def test_a_foreign_file_is_refused(monkeypatch, tmp_path, file):
+    pytest.importorskip("torchmetrics" if file is ALEXNET else "pyiqa")
+    path = tmp_path / file.name
     path.write_bytes(b"no weights")
-    stand_in(monkeypatch, name, path)
+    stand_in(monkeypatch, path)
     with pytest.raises(CheckpointError, match=path.name):
-        (libraries.load_lpips if name == "ALEXNET" else libraries.load_niqe)([tmp_path])
+        (libraries.load_lpips if file is ALEXNET else libraries.load_niqe)([tmp_path])

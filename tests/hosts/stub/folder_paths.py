@@ -25,7 +25,7 @@ def get_filename_list(folder_name):
         for folder, _, files in os.walk(path)
         for file in files
     }
-    return sorted(name for name in names if not extensions or os.path.splitext(name)[1] in extensions)
+    return sorted(name for name in names if not extensions or os.path.splitext(name)[1].lower() in extensions)
 
 
 def get_full_path(folder_name, filename):

@@ -156,14 +156,16 @@ def test_models_of_both_folders_are_listed_and_nothing_else(host, tmp_path):
         (host.folder / path).parent.mkdir(exist_ok=True)
         (host.folder / path).touch()
     other.mkdir()
-    (other / "c.pt").touch()
+    (other / "c.PT").touch()
     (other / "b.pth").touch()
     host.shared.cmd_opts.gpen_models_path = str(other)
     files = host.door("models").model_files()
-    assert list(files) == [SHIPPED, "b.pth", "sub/a.safetensors", "c.pt"]
+    assert list(files) == [SHIPPED, "b.pth", "sub/a.safetensors", "c.PT"]
     assert files["b.pth"] == host.folder / "GPEN" / "b.pth"
     with pytest.raises(MissingWeightsError, match=r"docs/checkpoints\.md"):
         host.door("models").find_model("../GPEN/b.pth")
+    with pytest.raises(MissingWeightsError, match=r"gpen-nodes models get GPEN-BFR-1024\.pt --to"):
+        host.door("models").find_model("GPEN-BFR-1024.pt")
 
 
 def test_settings_stand_on_the_hosts_page_of_face_restoration(host):

@@ -9,7 +9,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from gpen_nodes.errors import CheckpointError
-from gpen_nodes.faces.onnx_weights import read_onnx_weights
+from gpen_nodes.weight_files import read_onnx_weights
 
 
 def varint(value: int) -> bytes:
