@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from .cache import forget_restorers, get_restorer
 from .checkpoints import Checkpoint, read_checkpoint, write_checkpoint
 from .crops import replace_crops, restore_crops, restore_faces
 from .degradation import EVALUATION_RECIPE, DegradationRecipe, DegradationValues, apply_degradation, degrade
@@ -15,6 +14,7 @@ from .errors import (
     ImageError,
     MissingWeightsError,
     OptionError,
+    OutOfMemoryError,
     UnsafeCheckpointError,
 )
 from .faces import (
@@ -33,16 +33,16 @@ from .faces import (
 )
 from .host import Host, LocalHost
 from .images import from_uint8, to_uint8
+from .inference import BACKENDS, DTYPES, Backend, Restorer, forget_restorers, get_restorer
 from .model import Discriminator, DiscriminatorConfig, Gpen, GpenConfig, grow
 from .picture import Picture, read_picture, write_picture
 from .pipeline import Restoration, check_aligned, restore_image
-from .precision import DTYPES
-from .restorer import Restorer
 from .weights import shipped_model
 
 __version__ = "0.1.0"
 
 __all__ = [
+    "BACKENDS",
     "DETECTORS",
     "DTYPES",
     "EVALUATION_RECIPE",
@@ -50,6 +50,7 @@ __all__ = [
     "SELECTION_ORDERS",
     "TEMPLATES",
     "ArchitectureError",
+    "Backend",
     "Checkpoint",
     "CheckpointError",
     "DegenerateOutputError",
@@ -68,6 +69,7 @@ __all__ = [
     "LocalHost",
     "MissingWeightsError",
     "OptionError",
+    "OutOfMemoryError",
     "Picture",
     "Restoration",
     "Restorer",

@@ -21,21 +21,20 @@ BELOW = {
     "host": set(),
     "atomic": set(),
     "weights": set(),
+    "torch_state": set(),
     "model": set(),
     "degradation": {"images"},
-    "faces": {"images"},
+    "faces": {"images", "torch_state"},
     "picture": {"images", "atomic"},
     "facesets": {"images", "atomic", "picture"},
     "checkpoints": {"model", "atomic"},
-    "precision": {"model"},
-    "restorer": {"model", "checkpoints", "images", "host", "precision"},
-    "cache": {"restorer", "host"},
-    "crops": {"faces", "restorer", "host", "images"},
-    "pipeline": {"faces", "crops", "cache", "restorer", "host", "images"},
+    "inference": {"model", "checkpoints", "images", "host", "atomic", "torch_state"},
+    "crops": {"faces", "inference", "host", "images"},
+    "pipeline": {"faces", "crops", "inference", "host", "images"},
 }
 LOWER = set(BELOW)
-BELOW["evaluation"] = LOWER - {"cache"}
-BELOW["training"] = LOWER - {"cache"} | {"evaluation"}
+BELOW["evaluation"] = LOWER
+BELOW["training"] = LOWER | {"evaluation"}
 BELOW["cli"] = LOWER | {"training", "evaluation"}
 BELOW["__init__"] = LOWER
 BELOW["__main__"] = {"cli"}

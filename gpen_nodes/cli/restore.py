@@ -14,15 +14,13 @@ from torch import Tensor
 from tqdm import tqdm
 
 from ..atomic import replacing
-from ..cache import get_restorer
 from ..errors import FaceError, GpenError, OptionError
 from ..faces import DETECTORS, ORDERS, TEMPLATES
 from ..host import LocalHost
 from ..images import resize
+from ..inference import DTYPES, Restorer, get_restorer
 from ..picture import Picture, read_picture, write_picture
 from ..pipeline import check_aligned, restore_image
-from ..precision import DTYPES
-from ..restorer import Restorer
 from ..weights import shipped_model
 from .inputs import plan_outputs
 
@@ -87,7 +85,7 @@ def run(args: argparse.Namespace) -> int:
         args.model_path or shipped_model(),
         args.dtype,
         LocalHost(args.device).device,
-        cuda_graphs=args.cuda_graphs,
+        backend="cuda_graphs" if args.cuda_graphs else "folded",
     )
     if args.size is not None and args.size != restorer.size:
         raise OptionError(
