@@ -61,7 +61,9 @@ def load_cascade(folder: str | Path | None = None) -> list[CascadeNet]:
             )
         folder = spec.submodule_search_locations[0]
     builders = {"pnet": _proposal, "rnet": _refinement, "onet": _output}
-    return [_filled(build(), Path(folder) / f"{name}.onnx") for name, build in builders.items()]
+    with torch.device("cpu"):  # Whatever device and dtype the host has made the default.
+        nets = {name: build().float() for name, build in builders.items()}
+    return [_filled(net, Path(folder) / f"{name}.onnx") for name, net in nets.items()]
 
 
 def _conv(inputs: int, outputs: int, kernel: int) -> list[nn.Module]:
