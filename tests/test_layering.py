@@ -80,6 +80,20 @@ def test_hosts_stay_outside_and_heavy_packages_load_late(path):
         assert not {name.split(".")[0] for name in imports(path, top_level_only=True)} & HEAVY
 
 
+def test_the_folded_backend_knows_nothing_of_those_who_use_it():
+    for path in (PACKAGE / "inference" / "folded").glob("*.py"):
+        own = {name for name in imports(path) if name.startswith("gpen_nodes.inference")}
+        above = {name for name in own if not name.startswith("gpen_nodes.inference.folded")}
+        assert above <= {"gpen_nodes.inference.hardware"}, path
+
+
+def test_private_operators_and_probes_stand_in_one_place():
+    private = ("torch.ops.mkldnn", "torch._C", "_is_amx_", "_is_avx512_")
+    for path in FILES:
+        if path.name != "hardware.py":
+            assert not any(word in path.read_text() for word in private), path
+
+
 def test_only_the_loop_knows_the_distributed_engine():
     for path in FILES:
         if path.name != "loop.py":
