@@ -9,6 +9,8 @@ from __future__ import annotations
 import json
 import math
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -64,22 +66,40 @@ GpenFaces = io.Custom("GPEN_FACES")
 management = comfy.model_management
 
 
-class ComfyHost:
-    """The core's host, for one run of a restorer that ``load_model`` gave."""
+def patcher_of(module: torch.nn.Module) -> Any:
+    """What the host's memory manager knows a network by; made once, and gone when the network goes."""
+    # On the network itself, as the host keeps its notes on networks there: a table of ours would keep both.
+    known = vars(module).get("gpen_patcher")
+    if known is None:
+        make = getattr(comfy.model_patcher, "CoreModelPatcher", comfy.model_patcher.ModelPatcher)
+        devices = management.get_torch_device(), management.unet_offload_device()
+        known = make(module, load_device=devices[0], offload_device=devices[1])
+        object.__setattr__(module, "gpen_patcher", known)
+    return known
 
-    def __init__(self, model: Restorer) -> None:
-        self._patcher: Any = model.patcher  # type: ignore[attr-defined]
+
+class ComfyHost:
+    """The core's host, for one run of a node."""
+
+    def __init__(self) -> None:
         self._bar: Any = None
 
     @property
     def device(self) -> torch.device:
-        return self._patcher.load_device
+        return management.get_torch_device()
 
-    def place(self, module: torch.nn.Module, memory_required: int) -> None:
-        management.load_models_gpu([self._patcher], memory_required=memory_required, force_full_load=True)
-        # Short of memory, the host leaves parts of a module that isn't made of its own layers where they are,
-        # and says that it has loaded them.
-        module.to(self.device)
+    @contextmanager
+    def resident(self, module: torch.nn.Module | None, memory_required: int) -> Iterator[None]:
+        """The host moves the network away again when it needs the memory."""
+        if module is None:
+            management.free_memory(memory_required, self.device)
+        else:
+            patchers = [patcher_of(module)]
+            management.load_models_gpu(patchers, memory_required=memory_required, force_full_load=True)
+            # Short of memory, the host leaves parts of a module that isn't made of its own layers where they
+            # are, and says that it has loaded them.
+            module.to(self.device)
+        yield
 
     def progress(self, done: int, total: int, preview: Tensor | None = None) -> None:
         if self._bar is None:
@@ -92,17 +112,14 @@ class ComfyHost:
 
 
 def load_model(path: Path, dtype: str = "auto") -> Restorer:
-    """The process's one restorer of a file and dtype, known to the host's memory manager as ``.patcher``."""
+    """The process's one restorer of a file and dtype."""
     if dtype == "auto":
         half = args.force_fp16 and management.should_use_fp16(management.get_torch_device())
         dtype = "fp16" if half else "fp32" if args.force_fp32 else "auto"
     with torch.inference_mode(False):  # else the host could not move its tensors outside nodes
         # What the host caches of its nodes' outputs keeps it, and lets it go when the host frees memory.
-        model: Any = get_restorer(path, dtype, management.get_torch_device(), keep=False)
-    if not hasattr(model, "patcher"):
-        patcher = getattr(comfy.model_patcher, "CoreModelPatcher", comfy.model_patcher.ModelPatcher)
-        devices = management.get_torch_device(), management.unet_offload_device()
-        model.patcher = patcher(model.module, load_device=devices[0], offload_device=devices[1])
+        model: Any = get_restorer(path, dtype, keep=False, host=ComfyHost())
+    model.patcher = patcher_of(model.module)  # The host counts an output's memory by this attribute.
     return model
 
 
@@ -366,7 +383,7 @@ class Restore(io.ComfyNode):
     def execute(
         cls, model: Restorer, faces: tuple[Face, ...] | None = None, crops: Tensor | None = None
     ) -> io.NodeOutput:
-        host = ComfyHost(model)
+        host = ComfyHost()
         if faces is None:
             if crops is None:
                 raise OptionError("Found neither faces nor crops; connect one of them.")
@@ -467,7 +484,7 @@ class RestoreFaces(io.ComfyNode):
         cls, image: Tensor, max_faces: int, model: Restorer | None = None, **options: Any
     ) -> io.NodeOutput:
         model = model or load_model(shipped_model())
-        host = ComfyHost(model)
+        host = ComfyHost()
         result = restore_image(image, model, host=host, max_faces=max_faces or None, **options)
         crops = stack_crops(result.faces, model.size)
         return io.NodeOutput(*map(give, (result.image, crops, result.mask)), result.text)

@@ -15,7 +15,16 @@ from fastapi.security import HTTPBasic, HTTPBasicCredentials
 from modules import call_queue, shared
 from pydantic import BaseModel, Field
 
-from gpen_nodes import DETECTORS, ORDERS, TEMPLATES, GpenError, ImageError, read_image_file, write_image_file
+from gpen_nodes import (
+    DETECTORS,
+    ORDERS,
+    TEMPLATES,
+    GpenError,
+    ImageError,
+    OutOfMemoryError,
+    read_image_file,
+    write_image_file,
+)
 
 from .host import Stopped
 from .models import SHIPPED, model_files
@@ -91,7 +100,8 @@ def restore_faces(request: RestoreRequest) -> dict[str, Any]:
         except Stopped as error:
             raise HTTPException(409, tell(error)) from error
         except FAILURES as error:
-            status = 422 if isinstance(error, GpenError) else 503
+            told = isinstance(error, GpenError) and not isinstance(error, OutOfMemoryError)
+            status = 422 if told else 503
             raise HTTPException(status, tell(error)) from error
         finally:
             shared.state.end()

@@ -4,15 +4,18 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import torch
 from modules import devices, shared
 from torch import Tensor
 
+from gpen_nodes import DTYPES
+
 __all__ = ["Stopped", "WebuiHost"]
 
-DTYPES = {torch.float32: "fp32", torch.bfloat16: "bf16", torch.float16: "fp16"}
 # Forge's and reForge's memory managers.
 MANAGERS = ("backend.memory_management", "ldm_patched.modules.model_management")
 # Flags of A1111, then of Forge and reForge, by which a user says that the device's memory is short.
@@ -33,7 +36,7 @@ class WebuiHost:
 
     def __init__(self) -> None:
         self._device = _choose_device()
-        wanted = DTYPES.get(devices.dtype, "auto")
+        wanted = next((name for name, dtype in DTYPES.items() if dtype == devices.dtype), "auto")
         self.dtype = wanted if wanted == "fp32" or self._device.type != "cpu" else "auto"
         state = shared.state
         self._before = state.sampling_step, state.sampling_steps, state.textinfo
@@ -42,11 +45,20 @@ class WebuiHost:
     def device(self) -> torch.device:
         return self._device
 
-    def place(self, module: torch.nn.Module, memory_required: int) -> None:
+    @contextmanager
+    def resident(self, module: torch.nn.Module | None, memory_required: int) -> Iterator[None]:
+        """Afterwards the network stays on the device, unless the host wants the memory back."""
+        weights = [] if module is None else module.state_dict().values()
         if self._device.type != "cpu":
-            weights = sum(t.numel() * t.element_size() for t in module.state_dict().values())
-            _make_room(weights + memory_required, self._device)
-        module.to(self._device)
+            _make_room(sum(t.numel() * t.element_size() for t in weights) + memory_required, self._device)
+        try:
+            if module is not None:
+                module.to(self._device)
+            yield
+        finally:
+            if module is not None and _is_frugal():
+                module.to("cpu")
+                devices.torch_gc()
 
     def progress(self, done: int, total: int, preview: Tensor | None = None) -> None:
         shared.state.sampling_step, shared.state.sampling_steps = done, total
@@ -56,14 +68,16 @@ class WebuiHost:
         if shared.state.interrupted or shared.state.skipped:
             raise Stopped("Interrupted; the picture is unchanged.")
 
-    def release(self, module: torch.nn.Module) -> None:
-        """Give back what the run took: progress, and the device's memory where the host wants it."""
+    def finish(self) -> None:
+        """Give back the host's progress, which the run took."""
         state = shared.state
         state.sampling_step, state.sampling_steps, state.textinfo = self._before
-        frugal = any(getattr(shared.cmd_opts, flag, False) for flag in FRUGAL)
-        if shared.opts.data.get("face_restoration_unload") or frugal:
-            module.to("cpu")
-            devices.torch_gc()
+
+
+def _is_frugal() -> bool:
+    """Whether a network shall leave the device when it has run."""
+    flags = any(getattr(shared.cmd_opts, flag, False) for flag in FRUGAL)
+    return flags or bool(shared.opts.data.get("face_restoration_unload"))
 
 
 def _choose_device() -> torch.device:

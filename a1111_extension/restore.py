@@ -61,7 +61,7 @@ def restore(image: Tensor, model: str = SHIPPED, size: int | None = None, **opti
             weights = _detector_weights(options.get("detector", ""))
             return restore_image(image, restorer, host=host, detector_weights=weights, **options)
         finally:
-            host.release(restorer.module)
+            host.finish()
 
 
 def _load(model: str, host: WebuiHost) -> Restorer:
@@ -73,7 +73,7 @@ def _load(model: str, host: WebuiHost) -> Restorer:
         forget_restorers()
         gc.collect()  # the traceback of a failure may hold it still
         devices.torch_gc()
-    restorer = get_restorer(*wanted)
+    restorer = get_restorer(*wanted, host=host)
     _resident = wanted
     return restorer
 

@@ -29,12 +29,12 @@ from torch import Tensor
 from variants import RELEASED
 
 sys.path.insert(0, str(Path(__file__).parents[1]))  # The package beside us.
-from gpen_nodes import GpenConfig
-from gpen_nodes.model.bands import band_rows
-from gpen_nodes.model.kernels import transposed_conv2d
-from gpen_nodes.model.winograd import F2, F4, winograd_conv2d, winograd_weight
+from gpen_nodes import DTYPES, GpenConfig
+from gpen_nodes.inference.folded.bands import band_rows
+from gpen_nodes.inference.folded.kernels import transposed_conv2d
+from gpen_nodes.inference.folded.winograd import F2, F4, winograd_conv2d, winograd_weight
 
-DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
+VARIANTS = "fp32", "bf16"
 COLUMNS = {
     "size": ("size", "d"),
     "variant": ("variant", "s"),
@@ -122,7 +122,8 @@ def main() -> None:
     args = parser.parse_args()
     rows: list[Row] = []
     for size in args.sizes:
-        for variant, dtype in DTYPES.items():
+        for variant in VARIANTS:
+            dtype = DTYPES[variant]
             timed = {layer: seconds(layer, dtype, args.runs) for layer in layers(size)}
             gflop = sum(layer.gflop for layer in timed)
             best = max(layer.gflop / direct for layer, (direct, _) in timed.items())

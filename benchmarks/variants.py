@@ -148,7 +148,10 @@ def network(variant: str, weights: Path, device: str) -> Callable[[Tensor], Tens
     kind, dtype, *graph = variant.split("-")
     if kind == "module":
         return _module(weights).to(device)
-    return Restorer.from_file(str(weights), dtype, cuda_graphs=bool(graph)).module.to(device)
+    backend = "cuda_graphs" if graph else "folded"
+    folded = Restorer.from_file(str(weights), dtype, backend=backend).module
+    assert folded is not None
+    return folded.to(device)
 
 
 def _original(weights: Path) -> nn.Module:

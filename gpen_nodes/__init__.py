@@ -5,7 +5,6 @@ from __future__ import annotations
 import warnings
 from typing import Any
 
-from .cache import forget_restorers, get_restorer
 from .checkpoints import Checkpoint, read_checkpoint, write_checkpoint
 from .crops import replace_crops, restore_crops, restore_faces
 from .degradation import EVALUATION_RECIPE, DegradationRecipe, DegradationValues, apply_degradation, degrade
@@ -18,6 +17,7 @@ from .errors import (
     ImageError,
     MissingWeightsError,
     OptionError,
+    OutOfMemoryError,
     UnsafeCheckpointError,
 )
 from .faces import (
@@ -37,10 +37,9 @@ from .faces import (
 from .host import Host, LocalHost
 from .image_files import ImageFile, read_image_file, write_image_file
 from .images import from_uint8, to_uint8
+from .inference import BACKENDS, DTYPES, Backend, Restorer, forget_restorers, get_restorer
 from .model import Discriminator, DiscriminatorConfig, Gpen, GpenConfig, grow
 from .pipeline import Restoration, check_aligned, restore_image
-from .precision import DTYPES
-from .restorer import Restorer
 from .weight_files import CATALOGUE as WEIGHT_FILES
 from .weight_files import (
     CHECKPOINT_SUFFIXES,
@@ -54,6 +53,7 @@ from .weight_files import (
 __version__ = "0.1.0"
 
 __all__ = [
+    "BACKENDS",
     "CHECKPOINT_SUFFIXES",
     "DETECTORS",
     "DTYPES",
@@ -63,6 +63,7 @@ __all__ = [
     "TEMPLATES",
     "WEIGHT_FILES",
     "ArchitectureError",
+    "Backend",
     "Checkpoint",
     "CheckpointError",
     "DegenerateOutputError",
@@ -82,6 +83,7 @@ __all__ = [
     "LocalHost",
     "MissingWeightsError",
     "OptionError",
+    "OutOfMemoryError",
     "Restoration",
     "Restorer",
     "UnsafeCheckpointError",

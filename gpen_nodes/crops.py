@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -13,7 +12,7 @@ from .errors import FaceError, ImageError
 from .faces import Face
 from .host import Host, LocalHost
 from .images import as_rgb
-from .restorer import Restorer
+from .inference import Restorer
 
 __all__ = ["replace_crops", "restore_crops", "restore_faces"]
 
@@ -52,7 +51,7 @@ def replace_crops(faces: Sequence[Face], crops: Tensor) -> tuple[Face, ...]:
 
 
 def restore_crops(restorer: Restorer, crops: Tensor, host: Host | None = None) -> Tensor:
-    """Restore aligned crops; where memory runs out, in halves, down to one face at a time.
+    """Restore aligned crops.
 
     Args:
         crops: [N, S, S, C] in [0, 1]; alpha is ignored, gray made RGB.
@@ -62,45 +61,6 @@ def restore_crops(restorer: Restorer, crops: Tensor, host: Host | None = None) -
 
     Raises:
         ImageError: crops that are no squares.
-        RuntimeError: the device's own, if not even one face fits.
+        OutOfMemoryError: not even one face fits into the device's memory.
     """
-    return _in_halves(restorer, as_rgb(crops), host or LocalHost(), 0, len(crops))
-
-
-def _in_halves(restorer: Restorer, crops: Tensor, host: Host, done: int, total: int) -> Tensor:
-    try:
-        return restorer.restore(crops, _Part(host, done, total))
-    except RuntimeError as error:
-        if len(crops) == 1 or not _is_out_of_memory(error):
-            raise
-    # Only here are the error and the tensors gone that its traceback held.
-    first, second = crops.tensor_split(2)
-    restored = _in_halves(restorer, first, host, done, total)
-    return torch.cat([restored, _in_halves(restorer, second, host, done + len(first), total)])
-
-
-def _is_out_of_memory(error: RuntimeError) -> bool:
-    """CUDA has a class of its own; other devices, and CUDA's late reports, only say so."""
-    return isinstance(error, torch.cuda.OutOfMemoryError) or "out of memory" in str(error).lower()
-
-
-@dataclass(frozen=True)
-class _Part:
-    """The host, told of a part of the faces as a part."""
-
-    host: Host
-    done: int
-    total: int
-
-    @property
-    def device(self) -> torch.device:
-        return self.host.device
-
-    def place(self, module: torch.nn.Module, memory_required: int) -> None:
-        self.host.place(module, memory_required)
-
-    def progress(self, done: int, total: int, preview: Tensor | None = None) -> None:
-        self.host.progress(self.done + done, self.total, preview)
-
-    def check_interrupt(self) -> None:
-        self.host.check_interrupt()
+    return restorer.restore(as_rgb(crops), host or LocalHost())

@@ -8,13 +8,16 @@
     ├── ImageError                   a picture that cannot be read, written or used
     ├── FaceError                    no face, or none where one is expected
     ├── OptionError                  a value or a combination of options that makes no sense
-    └── DegenerateOutputError        the network gave NaN or infinity
+    ├── DegenerateOutputError        the network gave NaN or infinity
+    └── OutOfMemoryError             the device has too little memory for even one face; torch's own, too
 
 A message names what was found, what was expected, and what to do next. Interrupts are not errors of
 this package: whatever a host raises to stop work passes through untouched.
 """
 
 from __future__ import annotations
+
+import torch
 
 __all__ = [
     "ArchitectureError",
@@ -25,6 +28,7 @@ __all__ = [
     "ImageError",
     "MissingWeightsError",
     "OptionError",
+    "OutOfMemoryError",
     "UnsafeCheckpointError",
     "printable",
 ]
@@ -81,3 +85,10 @@ class OptionError(GpenError):
 
 class DegenerateOutputError(GpenError):
     """The network's output holds NaN or infinity."""
+
+
+class OutOfMemoryError(GpenError, torch.cuda.OutOfMemoryError):
+    """The device has too little memory for even one face.
+
+    Also torch's own error of that name, by which hosts know that they should free memory.
+    """

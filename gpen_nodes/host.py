@@ -1,14 +1,17 @@
-"""What a host tool decides for us: device, dtype, progress, cancellation."""
+"""What a host tool decides for us: device, memory, progress, cancellation."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any, Protocol
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-__all__ = ["Host", "LocalHost"]
+from .errors import OptionError
+
+__all__ = ["Host", "LocalHost", "resident"]
 
 
 class Host(Protocol):
@@ -19,8 +22,14 @@ class Host(Protocol):
         """Where networks run."""
         ...
 
-    def place(self, module: torch.nn.Module, memory_required: int) -> None:
-        """Make room for ``memory_required`` bytes of activations and put ``module`` on ``device``."""
+    def resident(self, module: nn.Module | None, memory_required: int) -> AbstractContextManager[None]:
+        """Hold a network on ``device`` while the block runs; afterwards the host may move it where it likes.
+
+        Args:
+            module: to be put on ``device``; None for an engine that holds its weights itself and only needs
+                room.
+            memory_required: bytes to make room for, beside the module's own weights.
+        """
         ...
 
     def progress(self, done: int, total: int, preview: Tensor | None = None) -> None:
@@ -32,6 +41,28 @@ class Host(Protocol):
         ...
 
 
+@contextmanager
+def resident(host: Host, module: nn.Module | None, memory_required: int) -> Iterator[None]:
+    """``host.resident``; a host of the older protocol, with ``place`` alone, works as it did.
+
+    Raises:
+        OptionError: the host has neither.
+    """
+    if hasattr(host, "resident"):
+        with host.resident(module, memory_required):
+            yield
+        return
+    place: Any = getattr(host, "place", None)
+    if place is None:
+        raise OptionError(
+            f"The host {type(host).__name__} has no method resident(module, memory_required); "
+            "see gpen_nodes.Host for what it must do."
+        )
+    if module is not None:
+        place(module, memory_required)
+    yield
+
+
 class LocalHost:
     """The host when there is none: one fixed device, Ctrl-C to stop.
 
@@ -41,7 +72,9 @@ class LocalHost:
     """
 
     def __init__(
-        self, device: str | None = None, on_progress: Callable[[int, int], Any] | None = None
+        self,
+        device: str | torch.device | None = None,
+        on_progress: Callable[[int, int], Any] | None = None,
     ) -> None:
         self._device = torch.device(device or _best_device())
         self._on_progress = on_progress
@@ -50,8 +83,15 @@ class LocalHost:
     def device(self) -> torch.device:
         return self._device
 
-    def place(self, module: torch.nn.Module, memory_required: int) -> None:
+    def place(self, module: nn.Module, memory_required: int) -> None:
+        """Put a network on the device; it stays there."""
         module.to(self._device)
+
+    @contextmanager
+    def resident(self, module: nn.Module | None, memory_required: int) -> Iterator[None]:
+        if module is not None:
+            self.place(module, memory_required)
+        yield
 
     def progress(self, done: int, total: int, preview: Tensor | None = None) -> None:
         if self._on_progress is not None:

@@ -13,7 +13,7 @@ from .errors import FaceError
 from .faces import Face, FaceReport, align_face, detect_faces, paste_back, select_faces, template_points
 from .host import Host, LocalHost
 from .images import as_batch
-from .restorer import Restorer
+from .inference import Restorer
 
 __all__ = ["Restoration", "check_aligned", "restore_image"]
 

@@ -26,21 +26,6 @@ def restorer(tiny_checkpoint):
     return Restorer(read_checkpoint(tiny_checkpoint))
 
 
-@pytest.fixture
-def cramped(restorer, monkeypatch):
-    """A restorer that runs out of memory over more than two faces; remembers how many it was given."""
-    given, real = [], restorer.restore
-
-    def restore(crops, host):
-        given.append(len(crops))
-        if len(crops) > 2:
-            raise torch.cuda.OutOfMemoryError("CUDA out of memory. Tried to allocate 20 GiB.")
-        return real(crops, host)
-
-    monkeypatch.setattr(restorer, "restore", restore)
-    return restorer, given
-
-
 def test_alpha_is_ignored_and_gray_is_colour(restorer):
     gray = torch.rand(2, 64, 64, 1)
     rgba = torch.cat([gray.expand(-1, -1, -1, 3), torch.rand(2, 64, 64, 1)], dim=3)
@@ -48,37 +33,6 @@ def test_alpha_is_ignored_and_gray_is_colour(restorer):
     assert restored.shape == (2, 64, 64, 3)
     assert torch.equal(restored, restore_crops(restorer, rgba, CPU))
     assert restore_crops(restorer, gray[:0], CPU).shape == (0, 64, 64, 3)
-
-
-def test_fewer_faces_at_once_where_memory_runs_out(cramped, recording_host):
-    restorer, given = cramped
-    crops, host = torch.rand(5, 64, 64, 3), recording_host()
-    restored = restore_crops(restorer, crops, host)
-    assert given == [5, 3, 2, 1, 2]
-    assert host.told == [(k, 5) for k in range(1, 6)]
-    assert torch.equal(restored, torch.cat([restorer.restore(crop[None], CPU) for crop in crops]))
-
-
-def test_one_face_that_does_not_fit_is_the_hosts_business(restorer, monkeypatch):
-    def restore(crops, host):
-        raise torch.cuda.OutOfMemoryError("CUDA out of memory.")
-
-    monkeypatch.setattr(restorer, "restore", restore)
-    with pytest.raises(torch.cuda.OutOfMemoryError):
-        restore_crops(restorer, torch.rand(3, 64, 64, 3), CPU)
-
-
-def test_other_errors_are_not_tried_again(restorer, monkeypatch):
-    calls = []
-
-    def restore(crops, host):
-        calls.append(len(crops))
-        raise RuntimeError("mat1 and mat2 must have the same dtype")
-
-    monkeypatch.setattr(restorer, "restore", restore)
-    with pytest.raises(RuntimeError, match="mat1"):
-        restore_crops(restorer, torch.rand(3, 64, 64, 3), CPU)
-    assert calls == [3]
 
 
 def test_faces_must_be_aligned_to_be_restored(restorer):

@@ -22,22 +22,21 @@ BELOW = {
     "atomic": set(),
     "weight_files": {"atomic"},
     "weights": {"weight_files"},
+    "torch_state": set(),
     "model": set(),
     "backbones": set(),
     "degradation": {"images"},
-    "faces": {"images", "weight_files"},
+    "faces": {"images", "weight_files", "torch_state"},
     "image_files": {"images", "atomic"},
     "facesets": {"images", "atomic", "image_files"},
     "checkpoints": {"model", "atomic", "weight_files"},
-    "precision": {"model"},
-    "restorer": {"model", "checkpoints", "images", "host", "precision"},
-    "cache": {"restorer", "host"},
-    "crops": {"faces", "restorer", "host", "images"},
-    "pipeline": {"faces", "crops", "cache", "restorer", "host", "images"},
+    "inference": {"model", "checkpoints", "images", "host", "atomic", "torch_state", "weight_files"},
+    "crops": {"faces", "inference", "host", "images"},
+    "pipeline": {"faces", "crops", "inference", "host", "images"},
 }
 LOWER = set(BELOW)
-BELOW["evaluation"] = LOWER - {"cache"}
-BELOW["training"] = LOWER - {"cache"} | {"evaluation"}
+BELOW["evaluation"] = LOWER
+BELOW["training"] = LOWER | {"evaluation"}
 BELOW["cli"] = LOWER | {"training", "evaluation"}
 BELOW["__init__"] = LOWER
 BELOW["__main__"] = {"cli"}
@@ -81,6 +80,20 @@ def test_hosts_stay_outside_and_heavy_packages_load_late(path):
     assert not {name.split(".")[0] for name in imports(path)} & HOSTS
     if part_of(path) != "training":
         assert not {name.split(".")[0] for name in imports(path, top_level_only=True)} & HEAVY
+
+
+def test_the_folded_backend_knows_nothing_of_those_who_use_it():
+    for path in (PACKAGE / "inference" / "folded").glob("*.py"):
+        own = {name for name in imports(path) if name.startswith("gpen_nodes.inference")}
+        above = {name for name in own if not name.startswith("gpen_nodes.inference.folded")}
+        assert above <= {"gpen_nodes.inference.hardware"}, path
+
+
+def test_private_operators_and_probes_stand_in_one_place():
+    private = ("torch.ops.mkldnn", "torch._C", "_is_amx_", "_is_avx512_")
+    for path in FILES:
+        if path.name != "hardware.py":
+            assert not any(word in path.read_text() for word in private), path
 
 
 def test_only_the_loop_knows_the_distributed_engine():

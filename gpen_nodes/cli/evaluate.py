@@ -130,9 +130,9 @@ def _results_alone(args: argparse.Namespace) -> tuple[Samples, list[System], str
 
 
 def _models(args: argparse.Namespace) -> list[System]:
-    from ..cache import get_restorer
     from ..evaluation.systems import Model
     from ..host import LocalHost
+    from ..inference import get_restorer
     from ..weight_files import model_path, shipped_model
 
     host = LocalHost(args.device)

@@ -13,15 +13,13 @@ from torch import Tensor
 from tqdm import tqdm
 
 from ..atomic import remedy, replacing
-from ..cache import get_restorer
 from ..errors import FaceError, GpenError, OptionError
 from ..faces import DETECTORS, ORDERS, TEMPLATES
 from ..host import LocalHost
 from ..image_files import ImageFile, write_image_file
 from ..images import resize
+from ..inference import DTYPES, Restorer, get_restorer
 from ..pipeline import check_aligned, restore_image
-from ..precision import DTYPES
-from ..restorer import Restorer
 from ..weight_files import model_path, shipped_model
 from .inputs import add_max_pixels, plan_outputs, read_input, say
 
@@ -89,7 +87,7 @@ def run(args: argparse.Namespace) -> int:
         model_path(args.model_path) if args.model_path else shipped_model(),
         args.dtype,
         LocalHost(args.device).device,
-        cuda_graphs=args.cuda_graphs,
+        backend="cuda_graphs" if args.cuda_graphs else "folded",
     )
     if args.size is not None and args.size != restorer.size:
         raise OptionError(

@@ -12,7 +12,7 @@ from torch import Tensor
 from ..errors import GpenError
 from ..host import Host
 from ..images import from_uint8, resize, to_uint8
-from ..restorer import Restorer
+from ..inference import Restorer
 from .samples import PictureFolder, Sample
 
 __all__ = ["Bicubic", "Model", "Results", "System", "Unsharp", "Untouched"]

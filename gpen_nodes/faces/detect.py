@@ -11,6 +11,7 @@ from torch import Tensor
 
 from ..errors import OptionError
 from ..images import as_batch
+from ..torch_state import own_arithmetic
 from .boxes import Detections, non_maximum
 from .face import Face
 from .select import order_of
@@ -64,7 +65,7 @@ def detect_faces(
     device = torch.device(device) if device is not None else batch.device
     find = _load(detector, device, None if weights is None else str(weights))
     faces: list[Face] = []
-    with torch.inference_mode():
+    with torch.inference_mode(), own_arithmetic(device):
         for index, picture in enumerate(batch[..., :3]):
             if check_interrupt is not None:
                 check_interrupt()

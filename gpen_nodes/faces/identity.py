@@ -124,8 +124,8 @@ class FaceEmbedder(nn.Module):
             nn.Conv2d(512, 128, 1),
         ]
         self.layers = nn.Sequential(*layers)
-        self.register_buffer("mean", torch.tensor([0.485, 0.456, 0.406]).view(3, 1, 1))
-        self.register_buffer("deviation", torch.tensor([0.229, 0.224, 0.225]).view(3, 1, 1))
+        self.register_buffer("mean", _channels(0.485, 0.456, 0.406))
+        self.register_buffer("deviation", _channels(0.229, 0.224, 0.225))
         self.requires_grad_(False)
         self.to(memory_format=torch.channels_last)  # faster on a CPU
 
@@ -138,7 +138,8 @@ class FaceEmbedder(nn.Module):
             ArchitectureError: its weights are another network's.
         """
         weights = list(read_onnx_weights(path).values())
-        embedder = cls()
+        with torch.device("cpu"):  # Whatever device and dtype the host has made the default.
+            embedder = cls().float()
         # The export has lost the names, but keeps the order: each convolution's weight, then its bias.
         own = list(embedder.parameters())
         if [w.shape for w in weights] != [p.shape for p in own]:
@@ -164,6 +165,10 @@ class FaceEmbedder(nn.Module):
     def embed(self, crops: Tensor, template: str = "gpen") -> Tensor:
         """Embed [B, 3, S, S] RGB faces in [0, 1], aligned to ``template`` at any size: [B, 128], length 1."""
         return self(arcface_crop(crops, template))
+
+
+def _channels(*values: float) -> Tensor:
+    return torch.tensor(values, dtype=torch.float32, device="cpu").view(3, 1, 1)
 
 
 class _InvertedResidual(nn.Sequential):

@@ -124,7 +124,7 @@ def _windows(net: CascadeNet, level: tuple[Tensor, float, float]) -> tuple[Tenso
         band = picture[..., top : top + rows + _WINDOW - _STRIDE, :]
         scores, offsets = net(_clean(band).contiguous(memory_format=torch.channels_last))
         _, y, x = (scores > _PROPOSAL_SCORE).nonzero(as_tuple=True)
-        corners = torch.stack([x, y, x, y], dim=1) * float(_STRIDE)
+        corners = torch.stack([x, y, x, y], dim=1).to(picture) * _STRIDE
         corners += picture.new_tensor([0, top, _WINDOW, top + _WINDOW])
         found.append((_moved(corners / scale, offsets[0, :, y, x].T), scores[0, y, x]))
     boxes, scores = (torch.cat(parts) for parts in zip(*found, strict=True))
@@ -159,7 +159,7 @@ def _cut(octaves: list[Tensor], boxes: Tensor, side: int) -> Tensor:
     """
     windows = boxes.new_empty(len(boxes), 3, side, side)
     octave = ((boxes[:, 2] - boxes[:, 0]) / side).clamp(min=1).log2().long().clamp(max=len(octaves) - 1)
-    steps = (torch.arange(2 * side).to(boxes) + 0.5) / (2 * side)
+    steps = (torch.arange(2 * side, device=boxes.device).to(boxes) + 0.5) / (2 * side)
     for index in octave.unique().tolist():
         chosen = octave == index
         source = octaves[index]

@@ -52,7 +52,9 @@ def load_cascade(folder: str | Path | None = None) -> list[CascadeNet]:
     builders = {"pnet": _proposal, "rnet": _refinement, "onet": _output}
     names = {stage: MTCNN[stage].name for stage in builders}
     paths = {stage: Path(folder, name) if folder else find_weights(name) for stage, name in names.items()}
-    return [_filled(build(), paths[stage]) for stage, build in builders.items()]
+    with torch.device("cpu"):  # Whatever device and dtype the host has made the default.
+        nets = {stage: build().float() for stage, build in builders.items()}
+    return [_filled(net, paths[stage]) for stage, net in nets.items()]
 
 
 def _conv(inputs: int, outputs: int, kernel: int) -> list[nn.Module]:

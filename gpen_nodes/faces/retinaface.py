@@ -91,7 +91,9 @@ def _priors(size: tuple[int, int], like: Tensor) -> Tensor:
     """Anchors [N, 4] as centre and sides in pixels, ordered by stride, row, column, side like the outputs."""
     anchors = []
     for stride, sides in _PRIORS:
-        rows, columns = (torch.arange(math.ceil(side / stride)).to(like) + 0.5 for side in size)
+        rows, columns = (
+            torch.arange(math.ceil(side / stride), device=like.device).to(like) + 0.5 for side in size
+        )
         y, x, side = torch.meshgrid(rows * stride, columns * stride, like.new_tensor(sides), indexing="ij")
         anchors.append(torch.stack([x, y, side, side], dim=-1).flatten(0, 2))
     return torch.cat(anchors)

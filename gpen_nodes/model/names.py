@@ -57,7 +57,7 @@ def to_module_names(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 
 def _check_filter(name: str, kernel: Tensor) -> None:
-    expected = torch.tensor(FIR)
+    expected = torch.tensor(FIR, dtype=torch.float32, device="cpu")
     kernel = kernel.float().cpu()
     if kernel.shape != expected.shape or not torch.allclose(kernel / kernel.sum(), expected, atol=1e-3):
         raise ArchitectureError(

@@ -93,8 +93,9 @@ class Gpen(nn.Module):
     def noise(channels: int, resolution: int, like: Tensor) -> Tensor:
         """What stands in for features above the input's size, [B, channels, resolution, resolution]."""
         # Drawn on the CPU: every device and every batch size gets the same picture.
-        seeded = torch.Generator().manual_seed(resolution)
-        noise = torch.randn(1, channels, resolution, resolution, generator=seeded)
+        shape = 1, channels, resolution, resolution
+        generator = torch.Generator("cpu").manual_seed(resolution)
+        noise = torch.randn(shape, generator=generator, dtype=torch.float32, device="cpu")
         return noise.to(like.device, like.dtype).expand(like.shape[0], -1, -1, -1)
 
     @classmethod

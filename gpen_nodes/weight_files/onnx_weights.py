@@ -107,7 +107,7 @@ def _tensor(message: memoryview) -> tuple[str, Tensor]:
         elif number == 14 and value:
             raise ValueError("its weights are kept in another file")
     if dtype != _FLOAT32:
-        return "", torch.empty(0)
+        return "", torch.empty(0, dtype=torch.float32, device="cpu")
     array = np.frombuffer(b"".join(values), dtype="<f4").astype(np.float32)
     if len(array) != math.prod(dims):
         raise ValueError(f"{name} has {len(array)} values for the shape {dims}")

@@ -16,7 +16,7 @@ from gpen_nodes.evaluation.protocols import PROTOCOLS, Protocol
 from gpen_nodes.evaluation.samples import DegradedFaces, PictureFolder, as_saved
 from gpen_nodes.evaluation.systems import Bicubic, Model, Results, Unsharp, Untouched
 from gpen_nodes.image_files import write_image_file
-from gpen_nodes.restorer import Restorer
+from gpen_nodes.inference import Restorer
 
 PROTOCOL = Protocol("for tests", 64, {"mild": DegradationRecipe(scale=(2, 2)), "medium": EVALUATION_RECIPE})
 

@@ -279,10 +279,10 @@ def test_the_whole_model_is_on_the_device_however_short_memory_is(
         management.load_models_gpu([model.patcher], memory_required=10**9)
         if state == "NO_VRAM":  # with LOW_VRAM some hosts load a model as small as this one whole
             assert {t.device.type for t in model.module.state_dict().values()} != {"meta"}, "the trap is gone"
-    host = comfyui.door.ComfyHost(model)
+    host = comfyui.door.ComfyHost()
     assert host.device == torch.device("meta")
-    host.place(model.module, 10**9)
-    assert {t.device.type for t in (*model.module.parameters(), *model.module.buffers())} == {"meta"}
+    with host.resident(model.module, 10**9):
+        assert {t.device.type for t in (*model.module.parameters(), *model.module.buffers())} == {"meta"}
 
 
 def test_a_model_that_yielded_comes_back_without_its_file(comfyui, models, run, tiny_checkpoint):
@@ -466,11 +466,12 @@ def test_cancelling_stops_within_a_face(comfyui, run, model):
 def test_too_little_memory_for_one_face_is_told_to_the_host(run, model, monkeypatch):
     counts = []
 
-    def restore(crops, host):
-        counts.append(len(crops))
+    def run_out(image, check):
+        counts.append(len(image))
         raise torch.cuda.OutOfMemoryError("CUDA out of memory.")
 
-    monkeypatch.setattr(model, "restore", restore)
+    monkeypatch.setattr(model.backend, "batch_size", lambda device: 4)
+    monkeypatch.setattr(model.backend, "run", run_out)
     with pytest.raises(torch.cuda.OutOfMemoryError):
         run("GPEN_Restore", model=model, crops=torch.rand(4, 64, 64, 3))
     assert counts == [4, 2, 1]

@@ -365,7 +365,8 @@ def test_a_gpu_is_cleared_by_the_hosts_own_means(host):
     devices = host.modules["modules.devices"]
     devices.device = torch.device("meta")
     devices.get_device_for = lambda task: torch.device("meta")
-    host.door("host").WebuiHost().place(module, 100)
+    with host.door("host").WebuiHost().resident(module, 100):
+        pass
     assert module.weight.device.type == "meta"
     told = [amount for what, amount in host.told if what == "room"]
     assert told == {"a1111": [None], "sdnext": []}.get(host.name, [100 + 6 * 4])
@@ -374,15 +375,18 @@ def test_a_gpu_is_cleared_by_the_hosts_own_means(host):
 @pytest.mark.parametrize("flag", ["face_restoration_unload", "lowvram", "medvram", "always_no_vram"])
 def test_the_model_leaves_the_device_where_the_host_wants_it(host, flag):
     device = host.door("host").WebuiHost()
-    module, moved = SimpleNamespace(to=lambda where: moved.append(where)), []
-    device.release(module)
-    assert moved == []
+    moved: list[str] = []
+    module = SimpleNamespace(to=lambda where: moved.append(str(where)), state_dict=dict)
+    with device.resident(module, 100):
+        pass
+    assert moved == ["cpu"]
     if flag == "face_restoration_unload":
         host.shared.opts.data[flag] = True
     else:
         setattr(host.shared.cmd_opts, flag, True)
-    device.release(module)
-    assert moved == ["cpu"]
+    with device.resident(module, 100):
+        assert moved == ["cpu"] * 2
+    assert moved == ["cpu"] * 3
 
 
 def test_one_model_is_in_memory_and_all_doors_share_it(host, extras, portrait, tiny_checkpoint):

@@ -62,7 +62,7 @@ F2 = Winograd(
 
 @cache
 def _both_axes(matrix: Matrix, dtype: torch.dtype) -> Tensor:
-    m = torch.tensor(matrix, dtype=torch.float32)
+    m = torch.tensor(matrix, dtype=torch.float32, device="cpu")
     return torch.kron(m, m).to(dtype)
 
 

@@ -6,7 +6,9 @@ import pytest
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from gpen_nodes.model import Gpen, GpenConfig, fold, folded_layers, kernels
+from gpen_nodes.inference import hardware
+from gpen_nodes.inference.folded import fold, layers
+from gpen_nodes.model import Gpen, GpenConfig
 
 VIEWS = ("slice", "view", "permute", "expand", "transpose", "t", "select", "detach", "_unsafe_view", "alias")
 
@@ -33,8 +35,8 @@ class Counter(TorchDispatchMode):
 @pytest.fixture
 def counted(monkeypatch) -> Counter:
     """One forward of 128 px on the plain path, which is the same on every machine."""
-    monkeypatch.setattr(kernels, "has_fused_conv2d", lambda: False)
-    monkeypatch.setattr(folded_layers, "winograd_form", lambda *layer: None)
+    monkeypatch.setattr(hardware, "has_fused_conv2d", lambda dtype: False)
+    monkeypatch.setattr(layers, "winograd_form", lambda *layer: None)
     folded = fold(Gpen(GpenConfig(128, 128, 0.125, 2, style_dim=64, mapping_depth=2)))
     image = torch.zeros(1, 3, 128, 128)
     folded(image)

@@ -6,20 +6,16 @@ NCHW in shape and channels-last in memory where the device gains from it.
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Callable
-from functools import cache
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from .layers import SLOPE
+from ...model.layers import SLOPE
+from ..hardware import has_amx, leaky_conv2d
 
 __all__ = [
-    "has_amx",
-    "has_fused_conv2d",
-    "leaky_conv2d",
     "leaky_scale",
     "memory_format",
     "transposed_conv2d",
@@ -30,44 +26,6 @@ __all__ = [
 def memory_format(device: torch.device) -> torch.memory_format:
     """Channels-last where convolutions are written for it."""
     return torch.channels_last if device.type in ("cpu", "cuda", "xpu") else torch.contiguous_format
-
-
-@cache
-def has_fused_conv2d() -> bool:
-    """Whether oneDNN's convolution with an activation on its output is there: a private operator of torch."""
-    with contextlib.suppress(Exception):  # Missing, renamed or with other arguments: all mean no.
-        x = torch.zeros(1, 1, 1, 1)
-        torch.ops.mkldnn._convolution_pointwise(
-            x, x, x.view(1), [0, 0], [1, 1], [1, 1], 1, "leaky_relu", [SLOPE], ""
-        )
-        return torch.backends.mkldnn.is_available()
-    return False
-
-
-@cache
-def has_amx() -> bool:
-    """Whether the processor multiplies matrices in bf16 many times faster than in fp32, not just twice."""
-    test = getattr(torch.cpu, "_is_amx_tile_supported", None)  # private, and missing before torch 2.5
-    return bool(test and test())
-
-
-def leaky_conv2d(
-    x: Tensor,
-    weight: Tensor,
-    bias: Tensor,
-    *,
-    stride: int = 1,
-    padding: tuple[int, int] = (0, 0),
-    groups: int = 1,
-) -> Tensor:
-    """Convolution, bias and leaky ReLU in one pass over memory where oneDNN can."""
-    if x.device.type == "cpu" and x.dtype != torch.float16 and has_fused_conv2d():
-        pads, strides = list(padding), [stride, stride]
-        return torch.ops.mkldnn._convolution_pointwise(
-            x, weight, bias, pads, strides, [1, 1], groups, "leaky_relu", [SLOPE], ""
-        )
-    y = F.conv2d(x, weight, bias, stride=stride, padding=padding, groups=groups)
-    return F.leaky_relu_(y, SLOPE)
 
 
 def leaky_scale(x: Tensor, scale: Tensor, bias: Tensor) -> Tensor:

@@ -10,10 +10,13 @@ from torch import Tensor
 
 from .kernels import memory_format
 
-__all__ = ["LEAD", "Make", "Rows", "Stream", "band_rows", "empty_map", "padded", "stored"]
+__all__ = ["MARGIN", "Make", "Rows", "Stream", "band_rows", "empty_map", "padded", "stored"]
 
 BAND_BYTES = 8 << 20  # of the widest tensor in a band: in cache, and below where malloc maps pages anew
-LEAD = 4  # rows: what the filters of the next level see beyond half its band, and a whole Winograd tile
+# Rows by which the first band is longer. The next level's filters reach a little beyond the band that they
+# make: with this margin those rows are there already, and no further band has to be made for them. Four rows
+# are also one whole Winograd tile.
+MARGIN = 4
 
 Rows = Callable[[int, int], Tensor]
 """Rows from a first to a last (exclusive) of a feature map, [B, C, last - first, W]."""
@@ -58,12 +61,11 @@ class Stream:
         shape: of the whole map, [B, C, H, W].
         like: dtype and device.
         make: what it is made of; called once for each row.
-        band: rows that are made at once. The first band has ``LEAD`` more, so that the rows around one band
-            of the next level do not end just beyond a band of this.
+        band: rows that are made at once; the first band has ``MARGIN`` more.
         border: rows and columns of zeros around the map. Rows are numbered from the map's own first one.
-        behind: rows before those that a call asks for which the next may still ask for.
+        behind: how many rows above those of a call are kept as well, for a second reader that lags behind.
 
-    Each call may ask for rows that the one before asked for, and later ones; never for earlier ones.
+    Callers go down the map: a call may begin no earlier than the one before, less ``behind``.
     """
 
     def __init__(
@@ -92,8 +94,8 @@ class Stream:
             self._make(first, self._last)
 
     def _band_end(self, last: int) -> int:
-        bands = max(-(-(last - LEAD) // self._band), 1)
-        return min(LEAD + bands * self._band, self._end)
+        bands = max(-(-(last - MARGIN) // self._band), 1)
+        return min(MARGIN + bands * self._band, self._end)
 
     def _extend(self, first: int, last: int) -> None:
         # What is no longer needed goes before other maps make the rows that this one is made of.

@@ -1,4 +1,4 @@
-"""One model in memory per file, dtype and use of CUDA graphs, however many places ask for it."""
+"""One model in memory per file, dtype and backend, however many places ask for it."""
 
 from __future__ import annotations
 
@@ -8,33 +8,37 @@ from weakref import WeakValueDictionary
 
 import torch
 
-from .errors import CheckpointError
-from .host import LocalHost
+from ..errors import CheckpointError
+from ..host import Host, LocalHost
+from .backends import choose_backend
 from .restorer import Restorer
 
 __all__ = ["forget_restorers", "get_restorer"]
 
 Stamp = tuple[int, int]  # when a file was last written, and its bytes
 _lock = threading.Lock()
-_used: WeakValueDictionary[tuple[Path, Stamp, str, bool], Restorer] = WeakValueDictionary()
-_kept: dict[tuple[Path, str, bool], Restorer] = {}
-_chosen: dict[tuple[Path, Stamp, torch.device], str] = {}
+_used: WeakValueDictionary[tuple[Path, Stamp, str, str], Restorer] = WeakValueDictionary()
+_kept: dict[tuple[Path, str, str], Restorer] = {}
+_chosen: dict[tuple[Path, Stamp, torch.device, str], str] = {}
 
 
 def get_restorer(
     path: str | Path,
     dtype: str = "auto",
-    device: torch.device | None = None,
+    device: torch.device | str | None = None,
     *,
+    backend: str = "folded",
     cuda_graphs: bool = False,
     keep: bool = True,
+    host: Host | None = None,
 ) -> Restorer:
     """The restorer of a checkpoint file, read once and again only when the file has changed.
 
     Args:
-        dtype: ``fp32``, ``bf16``, ``fp16``, or ``auto``, which tries once what ``device`` does best.
+        dtype: ``fp32``, ``bf16``, ``fp16``, or ``auto``, which tries once what ``device`` does best and
+            remembers it, in the user's cache folder as well.
         device: where it will run, if ``dtype`` is ``auto``; None is what ``LocalHost`` takes.
-        cuda_graphs: as ``Restorer`` takes it.
+        backend, cuda_graphs, host: as ``Restorer`` takes them.
         keep: hold it until ``forget_restorers``; otherwise it goes when nobody uses it any more.
 
     Raises:
@@ -48,21 +52,21 @@ def get_restorer(
             f"No checkpoint at {path}: {error.strerror}. Check the path; docs/checkpoints.md says where "
             "weights come from."
         ) from error
-    stamp = stat.st_mtime_ns, stat.st_size
+    stamp, backend = (stat.st_mtime_ns, stat.st_size), choose_backend(backend, cuda_graphs)
     with _lock:
         trial = None
         if dtype == "auto":
-            device = device or LocalHost().device
-            trial = path, stamp, device
+            host = host or LocalHost(device)
+            trial = path, stamp, host.device, backend
             dtype = _chosen.get(trial, dtype)
-        restorer = _used.get((path, stamp, dtype, cuda_graphs))
+        restorer = _used.get((path, stamp, dtype, backend))
         if restorer is None:
-            restorer = Restorer.from_file(str(path), dtype, device, cuda_graphs=cuda_graphs)
-            if trial is not None:
+            restorer = Restorer.from_file(str(path), dtype, backend=backend, host=host)
+            if trial is not None and restorer.tried:
                 _chosen[trial] = restorer.dtype
-            restorer = _used.setdefault((path, stamp, restorer.dtype, cuda_graphs), restorer)
+            restorer = _used.setdefault((path, stamp, restorer.dtype, backend), restorer)
         if keep:
-            _kept[path, restorer.dtype, cuda_graphs] = restorer
+            _kept[path, restorer.dtype, backend] = restorer
         return restorer
 
 

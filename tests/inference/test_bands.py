@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
-from gpen_nodes.model.bands import LEAD, Stream
+from gpen_nodes.inference.folded.bands import MARGIN, Stream
 
 
 def make_stream(height: int, band: int, border: int) -> tuple[Stream, Tensor, list[tuple[int, int]]]:
@@ -46,7 +46,7 @@ def test_rows_that_are_passed_are_forgotten():
     stream, _, made = make_stream(200, 16, 0)
     for row in range(200):
         stream(row, row + 1)
-        assert stream._held.shape[2] <= 16 + LEAD
+        assert stream._held.shape[2] <= 16 + MARGIN
     assert {last - first for first, last in made[1:-1]} == {16}
 
 

@@ -10,10 +10,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .bands import LEAD, Make, Rows, Stream, band_rows, empty_map, padded, stored
-from .encoders import ConvEncoder, EncoderStage, ResNetEncoder
-from .kernels import leaky_conv2d, memory_format
-from .layers import FIR, GAIN
+from ...model.encoders import ConvEncoder, EncoderStage, ResNetEncoder
+from ...model.layers import FIR, GAIN
+from ..hardware import leaky_conv2d
+from .bands import MARGIN, Make, Rows, Stream, band_rows, empty_map, padded, stored
+from .kernels import memory_format
 
 __all__ = ["FoldedConvEncoder", "FoldedResNetEncoder"]
 
@@ -51,7 +52,7 @@ class FoldedConvEncoder(nn.Module):
             shape = (len(image), len(self._stage(k)[0]), size, size)
             if k == 1 and band < size >= MADE_AGAIN:
                 x = Stream(shape, weight, make, band)
-                features[size] = Stream(shape, weight, make, band, behind=LEAD)
+                features[size] = Stream(shape, weight, make, band, behind=MARGIN)
             else:
                 x = features[size] = stored(_whole(shape, weight, make, band))
         # Flattened in NCHW order whatever the memory format.

@@ -9,9 +9,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from ...model.layers import FIR, GAIN, SLOPE, EqualLinear, ModulatedConv, StyledConv, ToRgb
+from ..hardware import has_amx, leaky_conv2d
 from .bands import Rows, padded
-from .kernels import has_amx, leaky_conv2d, leaky_scale, memory_format, transposed_conv2d
-from .layers import FIR, GAIN, SLOPE, EqualLinear, ModulatedConv, StyledConv, ToRgb
+from .kernels import leaky_scale, memory_format, transposed_conv2d
 from .winograd import F2, F4, Winograd, winograd_conv2d, winograd_weight
 
 __all__ = ["FoldedConv", "FoldedToRgb", "FoldedUpConv"]
@@ -20,7 +21,7 @@ SCALE_WEIGHTS = 128  # pixels: from here on a layer has fewer weights than activ
 
 
 def winograd_form(size: int, outputs: int, dtype: torch.dtype) -> Winograd | None:
-    """What a 3×3 convolution gains from on a CPU; with fewer channels or pixels, none saves what it costs."""
+    """The form that makes a 3×3 convolution faster on a CPU; None where channels or pixels are too few."""
     if dtype == torch.float32:
         return F4 if size >= 64 and outputs >= 64 else None
     if dtype == torch.bfloat16 and not has_amx():
@@ -44,7 +45,7 @@ class FoldedLinear(nn.Module):
 
 
 class Modulation(nn.Module):
-    """A style to what a layer's channels are multiplied with: inputs [B, I] and outputs [B, O], fp32."""
+    """From a style, the factors of a layer's channels, fp32: inputs' [B, I] and outputs' [B, O]."""
 
     energy: Tensor
 
@@ -136,7 +137,11 @@ class FoldedConv(FoldedStyledConv):
 
 
 class FoldedUpConv(FoldedStyledConv):
-    """A transposed 3×3 convolution of stride 2 and the low-pass, on which all that follows rides."""
+    """A transposed 3×3 convolution of stride 2, then the low-pass.
+
+    For one face, demodulation is multiplied into the low-pass; bias and activation are part of its pass over
+    memory.
+    """
 
     fir: Tensor
 
@@ -145,7 +150,7 @@ class FoldedUpConv(FoldedStyledConv):
         weight = (layer.conv.weight[0] * layer.conv.scale).permute(1, 2, 3, 0).contiguous()
         self.scale_weight = size >= SCALE_WEIGHTS
         self.register_buffer("weight", weight if self.scale_weight else weight.to(dtype))
-        self.register_buffer("fir", 4 * torch.tensor(FIR, device=weight.device))
+        self.register_buffer("fir", 4 * torch.tensor(FIR, dtype=torch.float32, device=weight.device))
 
     def bind(self, style: Tensor, x: Rows, height: int) -> Rows:
         """For one style and rows of [B, I, height, W]: rows of [B, O, 2 height, 2W]."""
@@ -157,10 +162,9 @@ class FoldedUpConv(FoldedStyledConv):
             inputs = inputs.to(self.dtype)[:, :, None, None]
             weight, scaled = weight.to(self.dtype), lambda first, last: x(first, last) * inputs
         transposed = transposed_conv2d(weight)
-        ride = len(style) == 1
-        fir = (self.fir * outputs[0].view(-1, 1, 1, 1) if ride else self.fir.expand(groups, 1, 4, 4)).to(
-            self.dtype
-        )
+        one_face = len(style) == 1
+        fir = self.fir * outputs[0].view(-1, 1, 1, 1) if one_face else self.fir.expand(groups, 1, 4, 4)
+        fir = fir.to(self.dtype)
 
         def up(first: int, last: int) -> Tensor:
             if whole := (first, last) == (0, 2 * height):
@@ -173,10 +177,10 @@ class FoldedUpConv(FoldedStyledConv):
                 start = first - 1 - 2 * low
                 y = y[:, :, start : start + last - first + 3]
             padding = (int(whole), 1)
-            if ride and self.concat:
+            if one_face and self.concat:
                 return leaky_conv2d(y, fir, self.bias, padding=padding, groups=groups)
             y = F.conv2d(y, fir, padding=padding, groups=groups)
-            return y if ride else self._finish(y, outputs)
+            return y if one_face else self._finish(y, outputs)
 
         return up
 

@@ -18,7 +18,9 @@ from torch.utils._pytree import tree_flatten
 
 from gpen_nodes import Checkpoint, LocalHost, OptionError, Restorer
 from gpen_nodes.crops import restore_crops
-from gpen_nodes.model import Gpen, GpenConfig, GraphedGpen, fold, graphs
+from gpen_nodes.inference.folded import fold, graphs
+from gpen_nodes.inference.folded.graphs import GraphedGpen
+from gpen_nodes.model import Gpen, GpenConfig
 
 CONFIG = GpenConfig(64, 64, 0.125, 1, style_dim=64, mapping_depth=2)
 
@@ -59,7 +61,6 @@ def device(request, monkeypatch) -> str:
         monkeypatch.setattr(torch.cuda, name, put)
     monkeypatch.setattr(graphs, "side_stream", lambda device: stream)
     monkeypatch.setattr(graphs, "has_graphs", lambda device: True)
-    monkeypatch.setattr("gpen_nodes.restorer.has_graphs", lambda device: True)
     return "cpu"
 
 

@@ -15,7 +15,8 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_flatten
 
-from gpen_nodes.model import Discriminator, DiscriminatorConfig, Gpen, GpenConfig, fold
+from gpen_nodes.inference.folded import fold
+from gpen_nodes.model import Discriminator, DiscriminatorConfig, Gpen, GpenConfig
 
 GPU = torch.device("cuda:0")
 SMALL = GpenConfig(128, 128, 0.0625, 2, style_dim=64, mapping_depth=2)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import importlib
-
 import pytest
 import torch
 from torch import Tensor
 
-from gpen_nodes.model import Gpen, GpenConfig, bands, fold, folded_encoders, folded_layers, kernels
+from gpen_nodes.inference import hardware
+from gpen_nodes.inference.folded import bands, encoders, fold, kernels, layers
+from gpen_nodes.inference.folded import network as whole
+from gpen_nodes.model import Gpen, GpenConfig
 
 
 def random_network(config: GpenConfig) -> Gpen:
@@ -57,10 +58,9 @@ def test_same_function_as_the_module(network):
 
 def test_same_without_onednn_winograd_and_channels_last(network, monkeypatch):
     image = picture(network)
-    monkeypatch.setattr(kernels, "has_fused_conv2d", lambda: False)
-    monkeypatch.setattr(folded_layers, "winograd_form", lambda *layer: None)
-    whole = importlib.import_module("gpen_nodes.model.fold")  # whose name the function has taken
-    for module in (kernels, bands, folded_encoders, folded_layers, whole):
+    monkeypatch.setattr(hardware, "has_fused_conv2d", lambda dtype: False)
+    monkeypatch.setattr(layers, "winograd_form", lambda *layer: None)
+    for module in (kernels, bands, encoders, layers, whole):
         monkeypatch.setattr(module, "memory_format", lambda device: torch.contiguous_format)
     assert decibels(fold(network)(image), network(image)) > 100
 
@@ -70,7 +70,7 @@ def test_same_without_onednn_winograd_and_channels_last(network, monkeypatch):
 def test_same_in_narrow_bands(network, monkeypatch, budget, made_again):
     image = picture(network)
     monkeypatch.setattr(bands, "BAND_BYTES", budget)
-    monkeypatch.setattr(folded_encoders, "MADE_AGAIN", made_again)
+    monkeypatch.setattr(encoders, "MADE_AGAIN", made_again)
     assert decibels(fold(network)(image), network(image)) > 100
 
 
@@ -93,7 +93,7 @@ def test_same_for_faces_of_one_batch_as_a_gpu_takes_them(network, monkeypatch):
 
 @pytest.mark.parametrize("amx", [False, True])
 def test_bf16_is_close(network, monkeypatch, amx):
-    for module in (kernels, folded_layers):
+    for module in (kernels, layers):
         monkeypatch.setattr(module, "has_amx", lambda: amx)
     image = picture(network)
     exact = network(image)
@@ -114,8 +114,8 @@ def test_what_is_computed_once_outlasts_a_move_to_where_it_is(monkeypatch):
     """Hosts place the network before each face."""
     network = random_network(CONFIGS["wide enough for Winograd"])
     folded, computed = fold(network), []
-    once = folded_layers.winograd_weight
-    monkeypatch.setattr(folded_layers, "winograd_weight", lambda *args: computed.append(1) or once(*args))
+    once = layers.winograd_weight
+    monkeypatch.setattr(layers, "winograd_weight", lambda *args: computed.append(1) or once(*args))
     folded(picture(network))
     count = len(computed)
     folded.to("cpu")(picture(network))

@@ -9,7 +9,7 @@ The same function, written for speed:
   one before: no large level is ever held whole. The encoder's finest two are computed again from the picture.
 - On the CPU, Winograd's transform replaces 3×3 convolutions where channels are many.
 
-``tests/model/test_fold.py`` holds it to the module at 100 dB and more.
+``tests/inference/test_fold.py`` holds it to the module at 100 dB and more.
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from ...model import Gpen
+from ...model.encoders import ConvEncoder
+from ...model.layers import StyledConv, ToRgb
 from .bands import Rows, Stream, band_rows, padded, stored
-from .encoders import ConvEncoder
-from .folded_encoders import FoldedConvEncoder, FoldedResNetEncoder
-from .folded_layers import FoldedConv, FoldedToRgb, FoldedUpConv
+from .encoders import FoldedConvEncoder, FoldedResNetEncoder
 from .kernels import memory_format, upsample_rows
-from .layers import StyledConv, ToRgb
-from .network import Gpen
+from .layers import FoldedConv, FoldedToRgb, FoldedUpConv
 
 __all__ = ["FoldedGpen", "fold"]
 

@@ -8,8 +8,8 @@ import torch.nn.functional as F
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gpen_nodes.model import folded_layers
-from gpen_nodes.model.winograd import F2, F4, winograd_conv2d, winograd_weight
+from gpen_nodes.inference.folded import layers as folded_layers
+from gpen_nodes.inference.folded.winograd import F2, F4, winograd_conv2d, winograd_weight
 
 
 @given(

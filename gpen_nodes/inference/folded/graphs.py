@@ -1,4 +1,4 @@
-"""``GraphedGpen``: a folded network whose kernels CUDA launches at one word instead of one after another."""
+"""``GraphedGpen``: a folded network whose kernels are recorded once as a CUDA graph and launched together."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from ..errors import OptionError
-from .fold import FoldedGpen
+from ...errors import OptionError
+from .network import FoldedGpen
 
 __all__ = ["GraphedGpen", "has_graphs"]
 
-_one_capture = threading.Lock()  # CUDA bears one at a time in a process.
+_one_capture = threading.Lock()  # CUDA allows one at a time in a process.
 
 
 def has_graphs(device: torch.device) -> bool:

@@ -1,0 +1,8 @@
+"""Running a network: backends, the dtype that they compute in, and models that are kept in memory."""
+
+from .backends import BACKENDS, Backend
+from .cache import forget_restorers, get_restorer
+from .dtypes import DTYPES
+from .restorer import Restorer
+
+__all__ = ["BACKENDS", "DTYPES", "Backend", "Restorer", "forget_restorers", "get_restorer"]

@@ -1,0 +1,27 @@
+"""Memory that runs out, and memory that goes back to the system."""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import re
+
+import torch
+
+__all__ = ["is_out_of_memory", "return_freed_memory"]
+
+# CUDA, MPS; the CPU; DirectML.
+_SHORTAGE = re.compile(r"out of memory|can't allocate memory|not enough (GPU video )?memory", re.IGNORECASE)
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """CUDA has a class of its own; other devices, and CUDA's late reports, only say so."""
+    if isinstance(error, torch.cuda.OutOfMemoryError):
+        return True
+    return isinstance(error, RuntimeError) and _SHORTAGE.search(str(error)) is not None
+
+
+def return_freed_memory() -> None:
+    """Give what the file and the unfolded network took back to the system: glibc would keep most of it."""
+    with contextlib.suppress(AttributeError, OSError, TypeError):  # Other C libraries have no such call.
+        ctypes.CDLL(None).malloc_trim(0)

@@ -1,0 +1,67 @@
+"""What trials of dtypes found, remembered between processes in the user's cache folder.
+
+A verdict holds for one file's bytes, device, torch and backend: each has a small file of its own. Where the
+folder cannot be read or written, nothing is remembered, and the trial is made again.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+import platform
+import sys
+from pathlib import Path
+
+import torch
+
+from ..atomic import replacing
+from ..weight_files import sha256
+from .dtypes import DTYPES
+from .hardware import has_amx
+
+__all__ = ["known_dtype", "remember_dtype"]
+
+_METHOD = "1"  # to be raised when the trial, or a backend's arithmetic, changes
+
+
+def known_dtype(path: Path, device: torch.device, backend: str) -> str | None:
+    """The dtype that an earlier trial chose; None if there was none."""
+    with contextlib.suppress(OSError, ValueError, RuntimeError):
+        name = _place(path, device, backend).read_text(encoding="utf-8")
+        return name if name in DTYPES else None
+    return None
+
+
+def remember_dtype(path: Path, device: torch.device, backend: str, dtype: str) -> None:
+    """Keep a trial's choice."""
+    with contextlib.suppress(OSError, ValueError, RuntimeError):
+        place = _place(path, device, backend)
+        place.parent.mkdir(parents=True, exist_ok=True)
+        with replacing(place) as temporary:
+            temporary.write_text(dtype, encoding="utf-8")
+
+
+def _place(path: Path, device: torch.device, backend: str) -> Path:
+    facts = (_METHOD, sha256(path), _described(device), torch.__version__, backend)
+    return _folder() / "dtypes" / hashlib.sha256("\n".join(facts).encode()).hexdigest()
+
+
+def _described(device: torch.device) -> str:
+    """What computes: its kind, not its number."""
+    if device.type == "cuda":
+        return f"cuda {torch.cuda.get_device_name(device)} {torch.version.cuda} {torch.version.hip}"
+    if device.type == "cpu":
+        return f"cpu {platform.machine()} {torch.backends.cpu.get_cpu_capability()} {has_amx()}"
+    return device.type
+
+
+def _folder() -> Path:
+    """``gpen-nodes`` where the system keeps what may be deleted at any time."""
+    if sys.platform == "win32":
+        base = os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local"
+    elif sys.platform == "darwin":
+        base = Path.home() / "Library" / "Caches"
+    else:
+        base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(base) / "gpen-nodes"
