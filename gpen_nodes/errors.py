@@ -26,11 +26,29 @@ __all__ = [
     "MissingWeightsError",
     "OptionError",
     "UnsafeCheckpointError",
+    "printable",
 ]
+
+_MAX_SHOWN = 2000
+
+
+def printable(text: str, limit: int = _MAX_SHOWN) -> str:
+    """Text of any origin for a terminal, a log or a page: what they would obey is shown, ``\\x1b``, instead.
+
+    Line breaks stay. What is longer than ``limit`` characters ends in an ellipsis.
+    """
+    shown = text if len(text) <= limit else f"{text[: limit - 1]}…"
+    return "".join(c if c.isprintable() or c == "\n" else ascii(c)[1:-1] for c in shown)
 
 
 class GpenError(Exception):
-    """Base of all errors raised on purpose by this package."""
+    """Base of all errors raised on purpose by this package.
+
+    What files and users name may stand in a message: it is shown as ``printable`` shows it.
+    """
+
+    def __str__(self) -> str:
+        return printable(super().__str__())
 
 
 class CheckpointError(GpenError):

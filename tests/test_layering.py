@@ -23,7 +23,7 @@ BELOW = {
     "weights": set(),
     "model": set(),
     "degradation": {"images"},
-    "faces": {"images"},
+    "faces": {"images", "checkpoints"},
     "picture": {"images", "atomic"},
     "facesets": {"images", "atomic", "picture"},
     "checkpoints": {"model", "atomic"},

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from .checkpoint import Checkpoint, Layout, describe, sha256
-from .read import read_checkpoint
+from .read import read_checkpoint, read_tensors
 from .write import default_layout, write_checkpoint
 
 __all__ = [
@@ -12,6 +12,7 @@ __all__ = [
     "default_layout",
     "describe",
     "read_checkpoint",
+    "read_tensors",
     "sha256",
     "write_checkpoint",
 ]

@@ -11,11 +11,12 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
+from ..errors import printable
 from ..model import DiscriminatorConfig, GpenConfig
 
 __all__ = ["UNKNOWN", "Checkpoint", "Layout", "describe", "sha256"]
 
-Layout = Literal["flat", "bundle", "safetensors"]
+Layout = Literal["flat", "bundle", "safetensors", "onnx"]
 UNKNOWN = "unknown"
 
 # GPEN's README said so until 2026-03; nothing replaced it and its repository carries no licence file.
@@ -80,7 +81,10 @@ def sha256(path: Path) -> str:
 
 
 def describe(checkpoint: Checkpoint) -> dict[str, str]:
-    """What a person wants to know about a weight file, label by label, in the order to show it."""
+    """What a person wants to know about a weight file, label by label, in the order to show it.
+
+    Whatever the file says is shown as ``printable`` shows it.
+    """
     config = checkpoint.config
     facts = {"file": str(checkpoint.path)} if checkpoint.path else {}
     facts["layout"] = checkpoint.layout
@@ -104,4 +108,5 @@ def describe(checkpoint: Checkpoint) -> dict[str, str]:
     if digest := checkpoint.sha256():
         facts["sha256"] = digest
     told = {name: value for name, value in checkpoint.args.items() if name not in ("version", "license")}
-    return facts | {f"args.{name}": str(value) for name, value in told.items()}
+    facts |= {f"args.{name}": str(value) for name, value in told.items()}
+    return {printable(label, 60): printable(fact.replace("\n", " "), 1000) for label, fact in facts.items()}

@@ -16,6 +16,11 @@ from .names import to_module_names
 __all__ = ["DiscriminatorConfig", "GpenConfig", "channel_widths"]
 
 SIZES = tuple(2**k for k in range(6, 12))
+_DISCRIMINATOR_SIZES = tuple(2**k for k in range(3, 12))
+MAX_WIDTH = 8192
+"""Channels of a layer, length of a style: 16 times the released ones'."""
+MAX_DEPTH = 32
+"""Layers of a mapper; the released ones have 8."""
 RESNET_STEM = "encoder.conv1.weight"
 
 
@@ -29,6 +34,17 @@ def _number(x: float) -> float:
     return int(x) if x == int(x) else x
 
 
+def _check_widths(size: int, narrow: float, multiplier: float) -> None:
+    if not 0 < narrow <= MAX_WIDTH / 512 or not 0 < multiplier <= MAX_WIDTH / 256:
+        raise ArchitectureError(
+            f"Found a network of narrow {narrow:g} and multiplier {multiplier:g}; the released ones have 0.5 "
+            "to 1 and 1 to 2."
+        )
+    widths = channel_widths(size, narrow, multiplier)
+    if empty := [size for size, width in widths.items() if width < 1]:
+        raise ArchitectureError(f"Found a network without channels at {empty[0]} px.")
+
+
 def _describe(state: Mapping[str, Tensor]) -> str:
     names = sorted(state)
     return f"{len(names)} tensors, the first named {', '.join(names[:3])}" if names else "no tensors"
@@ -36,7 +52,11 @@ def _describe(state: Mapping[str, Tensor]) -> str:
 
 def _highest(state: Mapping[str, Tensor], pattern: str) -> int:
     """The highest number that ``pattern`` captures among the tensor names, or -1."""
-    return max((int(m[1]) for m in (re.match(pattern, name) for name in state) if m), default=-1)
+    found = [m[1] for m in (re.match(pattern, name) for name in state) if m]
+    longest = max(found, key=len, default="")
+    if len(longest) > 2:  # a network of a thousand layers is never built to say that the file has no such
+        raise ArchitectureError(f"Found a layer numbered {longest[:20]}; no GPEN has a hundred layers.")
+    return max(map(int, found), default=-1)
 
 
 def _tensor(state: Mapping[str, Tensor], name: str, dims: int) -> Tensor:
@@ -82,6 +102,14 @@ class GpenConfig:
                 f"Found a GPEN of {self.input_size} px in and {self.size} px out; expected powers of two "
                 f"from {SIZES[0]} to {SIZES[-1]}, the input not larger than the output."
             )
+        if not 1 <= self.style_dim <= MAX_WIDTH or not 0 <= self.mapping_depth <= MAX_DEPTH:
+            raise ArchitectureError(
+                f"Found a mapper of {self.mapping_depth} layers and a style of {self.style_dim}; expected at "
+                f"most {MAX_DEPTH} layers and {MAX_WIDTH}."
+            )
+        if not 0 <= self.octaves <= len(SIZES):
+            raise ArchitectureError(f"Found an encoder that halves the picture {self.octaves} times.")
+        _check_widths(self.size, self.narrow, self.multiplier)
         if self.encoder == "resnet50" and self.mapping_depth != 2:
             raise ArchitectureError(
                 f"Found a mapper of {self.mapping_depth} layers with a ResNet-50 encoder; expected 2."
@@ -127,7 +155,8 @@ class GpenConfig:
     @staticmethod
     def _encoder_from_state_dict(state: Mapping[str, Tensor]) -> dict:
         if RESNET_STEM in state:
-            laterals = [m[1] for m in (re.match(r"encoder\.lateral\.(\d+)\.weight", n) for n in state) if m]
+            lateral = re.compile(r"encoder\.lateral\.(\d{1,4})\.weight")
+            laterals = [m[1] for m in map(lateral.match, state) if m]
             pictures = [r for r in laterals if _tensor(state, f"encoder.lateral.{r}.weight", 4).shape[1] == 3]
             if not pictures:
                 raise ArchitectureError(
@@ -161,6 +190,13 @@ class DiscriminatorConfig:
     size: int
     narrow: float = 1
     multiplier: float = 2
+
+    def __post_init__(self) -> None:
+        if self.size not in _DISCRIMINATOR_SIZES:
+            raise ArchitectureError(
+                f"Found a discriminator of {self.size} px; expected a power of two up to {SIZES[-1]}."
+            )
+        _check_widths(self.size, self.narrow, self.multiplier)
 
     @property
     def widths(self) -> dict[int, int]:

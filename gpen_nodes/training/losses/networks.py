@@ -5,14 +5,13 @@ Nothing here is downloaded: the weights are large, and some may not be used for 
 
 from __future__ import annotations
 
-import pickle
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 
+from ...checkpoints import read_tensors
 from ...errors import CheckpointError, MissingWeightsError
 from ...faces.identity import FaceEmbedder
 from .perceptual import AlexNet, Vgg19
@@ -96,7 +95,7 @@ class Networks:
     def load_lpips(self) -> tuple[AlexNet, list[Tensor]]:
         """AlexNet, and the weights of its channels."""
         network, path = _filled(AlexNet(), self.path("alexnet")), self.path("lpips")
-        state = _read(path)
+        state = read_tensors(path)
         weights = [state.get(f"lin{layer}.model.1.weight") for layer in range(len(AlexNet.CHANNELS))]
         found = [w.numel() for w in weights if w is not None]
         if tuple(found) != AlexNet.CHANNELS:
@@ -110,19 +109,9 @@ class Networks:
         return FaceEmbedder.load(self.path("mobilefacenet"))
 
 
-def _read(path: Path) -> dict[str, Any]:
-    try:
-        state = torch.load(path, map_location="cpu", weights_only=True)
-    except (OSError, RuntimeError, EOFError, pickle.UnpicklingError) as error:
-        raise CheckpointError(f"{path} is damaged or no file of weights: {error}. Get it again.") from error
-    if not isinstance(state, dict):
-        raise CheckpointError(f"{path} holds a {type(state).__name__}; expected tensors by name.")
-    return state
-
-
 def _filled(network: nn.Module, path: Path) -> Any:
     """The network with the tensors of the file that it has; what the file holds beyond is left there."""
-    state, expected = _read(path), network.state_dict()
+    state, expected = read_tensors(path), network.state_dict()
     for name, tensor in expected.items():
         found = getattr(state.get(name), "shape", None)
         if found != tensor.shape:
