@@ -13,7 +13,7 @@ import torch
 
 from ..errors import CheckpointError
 from .checkpoint import Checkpoint, Layout
-from .onnx_file import is_onnx, read_onnx
+from .onnx import is_onnx, read_onnx
 from .safetensors_file import is_safetensors, read_safetensors, write_safetensors
 from .torch_files import is_torch_file, read_torch_file
 from .torch_layouts import write_bundle, write_flat
