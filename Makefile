@@ -4,7 +4,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test test-comfyui test-webui lint clean
+.PHONY: demo test test-comfyui test-webui fuzz lint clean
 
 $(VENV)/installed: pyproject.toml
 	$(PYTHON) -m venv $(VENV)
@@ -33,6 +33,11 @@ test-comfyui:
 WEBUI_PYTHON ?= python3
 test-webui:
 	WEBUI_DIR=$(abspath $(WEBUI_DIR)) $(WEBUI_PYTHON) -m pytest --confcutdir=tests tests/hosts/webui
+
+# Mutated weight files; what ends otherwise than it should is kept in fuzz-findings/: make fuzz SECONDS=600
+SECONDS ?= 600
+fuzz: $(VENV)/installed
+	PYTHONPATH=. $(BIN)/python tests/checkpoints/fuzz.py --seconds $(SECONDS)
 
 lint: $(VENV)/installed
 	$(BIN)/ruff check .
