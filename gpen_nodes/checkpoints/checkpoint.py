@@ -13,6 +13,7 @@ from torch import Tensor
 
 from ..errors import printable
 from ..model import DiscriminatorConfig, GpenConfig
+from ..model.config import ENCODERS
 
 __all__ = ["UNKNOWN", "Checkpoint", "Layout", "describe", "sha256"]
 
@@ -89,7 +90,7 @@ def describe(checkpoint: Checkpoint) -> dict[str, str]:
     facts = {"file": str(checkpoint.path)} if checkpoint.path else {}
     facts["layout"] = checkpoint.layout
     if isinstance(config, GpenConfig):
-        encoder = {"conv": "convolutional", "resnet50": "ResNet-50"}[config.encoder]
+        encoder = ENCODERS[config.encoder].label
         features = "concatenated" if config.concat else "added"
         facts["kind"] = "GPEN, restores aligned faces"
         facts["size"] = f"{config.input_size} px in, {config.size} px out"

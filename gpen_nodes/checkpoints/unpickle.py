@@ -90,7 +90,7 @@ class Unpickler(pickle._Unpickler):
     def __init__(self, data: io.BytesIO, find_storage: FindStorage | None = None) -> None:
         super().__init__(data, encoding="utf-8")
         self._find_storage = find_storage
-        self.dispatch = _Dispatch()
+        self.dispatch = _Dispatch()  # type: ignore[misc]  # of this unpickler, for it counts
         self._known = {
             ("collections", "OrderedDict"): _make_dict,
             ("argparse", "Namespace"): type("Namespace", (Arguments,), {}),

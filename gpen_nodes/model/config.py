@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 from torch import Tensor
 
@@ -21,7 +21,6 @@ MAX_WIDTH = 8192
 """Channels of a layer, length of a style: 16 times the released ones'."""
 MAX_DEPTH = 32
 """Layers of a mapper; the released ones have 8."""
-RESNET_STEM = "encoder.conv1.weight"
 
 
 def channel_widths(size: int, narrow: float, multiplier: float) -> dict[int, int]:
@@ -68,6 +67,57 @@ def _tensor(state: Mapping[str, Tensor], name: str, dims: int) -> Tensor:
             f"(the file holds {_describe(state)}). Download the checkpoint again or choose another file."
         )
     return tensor
+
+
+def _resnet_fields(state: Mapping[str, Tensor]) -> dict[str, Any]:
+    lateral = re.compile(r"encoder\.lateral\.(\d{1,4})\.weight")
+    laterals = [m[1] for m in map(lateral.match, state) if m]
+    pictures = [r for r in laterals if _tensor(state, f"encoder.lateral.{r}.weight", 4).shape[1] == 3]
+    if not pictures:
+        raise ArchitectureError(
+            "This GPEN's ResNet-50 has no lateral convolution from the picture (found "
+            f"{_describe(state)}): expected encoder.lateral.N.weight with 3 input channels."
+        )
+    return {"input_size": max(map(int, pictures)), "mapping_depth": 2, "octaves": len(pictures) - 1}
+
+
+def _conv_fields(state: Mapping[str, Tensor]) -> dict[str, Any]:
+    return {
+        "input_size": 2 ** (_highest(state, r"encoder\.stages\.(\d+)\.") + 2),
+        "mapping_depth": max(0, _highest(state, r"mapper\.(\d+)\.weight")),
+    }
+
+
+@dataclass(frozen=True)
+class EncoderKind:
+    """An encoder that checkpoints have.
+
+    Attributes:
+        label: what people call it.
+        stem: a tensor that no other encoder has.
+        fields: from tensors under this package's names, the fields of `GpenConfig` that depend on it.
+    """
+
+    label: str
+    stem: str
+    fields: Callable[[Mapping[str, Tensor]], dict[str, Any]]
+
+
+ENCODERS = {
+    "conv": EncoderKind("convolutional", "encoder.stages.0.weight", _conv_fields),
+    "resnet50": EncoderKind("ResNet-50", "encoder.conv1.weight", _resnet_fields),
+}
+"""By the name that `GpenConfig.encoder` has."""
+
+
+def _encoder_fields(state: Mapping[str, Tensor]) -> dict[str, Any]:
+    for name, kind in ENCODERS.items():
+        if kind.stem in state:
+            return {"encoder": name, **kind.fields(state)}
+    raise ArchitectureError(
+        f"This GPEN has no encoder that we know (found {_describe(state)}): expected ecd0 … ecdN or a "
+        "ResNet-50."
+    )
 
 
 @dataclass(frozen=True)
@@ -149,38 +199,8 @@ class GpenConfig:
             multiplier=_number(wide / (256 * narrow)),
             concat=_tensor(state, "generator.conv1.activate.bias", 1).shape[0] == 2 * conv1.shape[1],
             style_dim=_tensor(state, "generator.conv1.conv.modulation.weight", 2).shape[1],
-            **cls._encoder_from_state_dict(state),
+            **_encoder_fields(state),
         )
-
-    @staticmethod
-    def _encoder_from_state_dict(state: Mapping[str, Tensor]) -> dict:
-        if RESNET_STEM in state:
-            lateral = re.compile(r"encoder\.lateral\.(\d{1,4})\.weight")
-            laterals = [m[1] for m in map(lateral.match, state) if m]
-            pictures = [r for r in laterals if _tensor(state, f"encoder.lateral.{r}.weight", 4).shape[1] == 3]
-            if not pictures:
-                raise ArchitectureError(
-                    "This GPEN's ResNet-50 has no lateral convolution from the picture (found "
-                    f"{_describe(state)}): expected encoder.lateral.N.weight with 3 input channels."
-                )
-            finest = max(int(r) for r in pictures)
-            return {
-                "encoder": "resnet50",
-                "input_size": finest,
-                "mapping_depth": 2,
-                "octaves": len(pictures) - 1,
-            }
-        stages = _highest(state, r"encoder\.stages\.(\d+)\.") + 1
-        if stages == 0:
-            raise ArchitectureError(
-                f"This GPEN has no encoder that we know (found {_describe(state)}): "
-                "expected ecd0 … ecdN or a ResNet-50."
-            )
-        return {
-            "encoder": "conv",
-            "input_size": 2 ** (stages + 1),
-            "mapping_depth": max(0, _highest(state, r"mapper\.(\d+)\.weight")),
-        }
 
 
 @dataclass(frozen=True)

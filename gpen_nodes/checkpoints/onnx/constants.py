@@ -107,18 +107,19 @@ def _squeeze(node: Node, array: np.ndarray, axes: np.ndarray | None = None) -> A
 
 def _axes(node: Node, axes: np.ndarray | None) -> tuple[int, ...]:
     """An attribute up to opset 12, an input since."""
-    return (
-        tuple(node.attributes.get("axes", ())) if axes is None else tuple(int(a) for a in axes.ravel()[:16])
-    )
+    return tuple(node.attributes.get("axes", ())) if axes is None else _numbers(axes)
 
 
-def _slice(node: Node, array: np.ndarray, *inputs: np.ndarray) -> Any:
-    starts, ends, axes, steps = (*(tuple(int(n) for n in each.ravel()[:16]) for each in inputs), None, None)[
-        :4
-    ]
-    axes = axes or range(len(starts))
+def _numbers(array: np.ndarray) -> tuple[int, ...]:
+    return tuple(int(number) for number in array.ravel()[:16])
+
+
+def _slice(_node: Node, array: np.ndarray, *inputs: np.ndarray) -> Any:
+    starts, ends, *rest = map(_numbers, inputs)
+    axes = rest[0] if rest else tuple(range(len(starts)))
+    steps = rest[1] if len(rest) > 1 else (1,) * len(starts)
     cut: list[slice] = [slice(None)] * array.ndim
-    for axis, start, end, step in zip(axes, starts, ends, steps or (1,) * len(starts), strict=True):
+    for axis, start, end, step in zip(axes, starts, ends, steps, strict=True):
         cut[axis] = slice(start, None if step < 0 and end < -(2**30) else end, step)
     return array[tuple(cut)]
 

@@ -157,7 +157,7 @@ class _Parser:
         self._used[path] = self._used.get(path, 0) + max(length, 0)
         if offset < 0 or length < 0 or offset + length > size or self._used[path] > size:
             raise ValueError(f"{location!r} is shorter than its weights. Get it again")
-        return memoryview(np.memmap(path, np.uint8, "r", offset, (length,)) if length else b"")
+        return np.memmap(path, np.uint8, "r", offset, (length,)).data if length else _EMPTY
 
 
 _EMPTY = memoryview(b"")

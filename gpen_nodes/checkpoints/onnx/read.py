@@ -35,7 +35,7 @@ def read_onnx(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
         ArchitectureError: its graph cannot be mapped back to a GPEN.
     """
     try:
-        weights = _weights(memoryview(np.memmap(path, np.uint8, "r")), path.parent)
+        weights = _weights(np.memmap(path, np.uint8, "r").data, path.parent)
     except MappingError as error:
         raise ArchitectureError(
             f"{path} is an ONNX program that cannot be turned back into a GPEN's weights: it has {error}. "
@@ -59,5 +59,7 @@ def _weights(data: memoryview, folder: Path) -> dict[str, Tensor]:
     graph = fold_constants(parse(data, folder))
     if not graph.nodes:
         raise ValueError("it has no graph")
+    with np.errstate(all="ignore"):  # what isn't finite is found later
+        weights = map_weights(graph)
     # Copies: what is a view of the file would change or crash when the file is replaced.
-    return {name: torch.from_numpy(np.array(array, np.float32)) for name, array in map_weights(graph).items()}
+    return {name: torch.from_numpy(np.array(array, np.float32)) for name, array in weights.items()}
