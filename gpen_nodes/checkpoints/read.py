@@ -85,8 +85,9 @@ def _check_fit(state: Mapping[str, Tensor]) -> GpenConfig | DiscriminatorConfig:
 
 
 def _check_finite(state: Mapping[str, Tensor], path: Path) -> None:
-    # One pass over memory that makes nothing: what isn't finite stays so in a sum.
-    bad = [name for name, tensor in state.items() if not torch.isfinite(tensor.sum(dtype=torch.float64))]
+    # A sum is one quick pass over memory, and what isn't finite stays so in it.
+    suspects = [name for name, tensor in state.items() if not torch.isfinite(tensor.float().sum())]
+    bad = [name for name in suspects if not torch.isfinite(state[name]).all()]
     if bad:
         raise CheckpointError(
             f"{path}: {bad[0]} holds NaN or infinity ({len(bad)} of {len(state)} tensors do). Its training "

@@ -173,3 +173,9 @@ def test_faults_as_they_were_found(shared_data: Path) -> None:
         pytest.skip(f"{folder} is absent")
     for path in files:
         assert read_checkpoint(path).config.size == 64
+
+
+def test_large_numbers_are_no_infinity(tmp_path: Path, released: Any) -> None:
+    large = {**released, "final_linear.0.bias": torch.full((32,), 3e38)}
+    torch.save(large, tmp_path / "l.pth")
+    assert read_checkpoint(tmp_path / "l.pth").config.size == 64
