@@ -4,7 +4,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test test-comfyui test-webui fuzz-image-files lint clean
+.PHONY: demo test test-comfyui test-webui fuzz lint clean
 
 $(VENV)/installed: pyproject.toml
 	$(PYTHON) -m venv $(VENV)
@@ -34,10 +34,11 @@ WEBUI_PYTHON ?= python3
 test-webui:
 	WEBUI_DIR=$(abspath $(WEBUI_DIR)) $(WEBUI_PYTHON) -m pytest --confcutdir=tests tests/hosts/webui
 
-# Mutated image files for FUZZ_SECONDS; findings are kept in fuzz/.
-FUZZ_SECONDS ?= 600
-fuzz-image-files: $(VENV)/installed
-	$(BIN)/python tests/fuzz_image_files.py --seconds $(FUZZ_SECONDS)
+# Mutated files, weights and images, each for SECONDS; findings are kept in fuzz/: make fuzz SECONDS=600
+SECONDS ?= 600
+fuzz: $(VENV)/installed
+	PYTHONPATH=. $(BIN)/python tests/checkpoints/fuzz.py --seconds $(SECONDS)
+	$(BIN)/python tests/fuzz_image_files.py --seconds $(SECONDS)
 
 lint: $(VENV)/installed
 	$(BIN)/ruff check .

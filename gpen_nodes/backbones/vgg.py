@@ -9,9 +9,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from ..checkpoints import read_tensors
 from ..errors import CheckpointError
+from .fill import fill
 from .frozen import Frozen
-from .reading import fill, read_tensors
 
 __all__ = ["LAYERS", "DistilledVgg19", "Vgg19", "load_vgg"]
 
@@ -94,8 +95,8 @@ def load_vgg(path: str | Path, layers: Sequence[str] = LAYERS) -> Vgg19 | Distil
         CheckpointError: it holds neither.
     """
     state = read_tensors(path)
-    if isinstance(inner := state.get("model"), dict):
-        return fill(DistilledVgg19(layers), inner, path)
+    if "conv0.weight" in state:
+        return fill(DistilledVgg19(layers), state, path)
     if "features.0.weight" in state:
         return fill(Vgg19(layers), state, path)
     raise CheckpointError(

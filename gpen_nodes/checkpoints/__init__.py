@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ..weight_files import sha256
 from .checkpoint import Checkpoint, Layout, describe
-from .read import read_checkpoint
+from .read import read_checkpoint, read_tensors
 from .write import default_layout, write_checkpoint
 
 __all__ = [
@@ -13,6 +13,7 @@ __all__ = [
     "default_layout",
     "describe",
     "read_checkpoint",
+    "read_tensors",
     "sha256",
     "write_checkpoint",
 ]

@@ -10,12 +10,14 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
+from ..errors import printable
 from ..model import DiscriminatorConfig, GpenConfig
+from ..model.config import ENCODERS
 from ..weight_files import sha256
 
 __all__ = ["UNKNOWN", "Checkpoint", "Layout", "describe"]
 
-Layout = Literal["flat", "bundle", "safetensors"]
+Layout = Literal["flat", "bundle", "safetensors", "onnx"]
 UNKNOWN = "unknown"
 
 # GPEN's README said so until 2026-03; nothing replaced it and its repository carries no licence file.
@@ -71,12 +73,15 @@ class Checkpoint:
 
 
 def describe(checkpoint: Checkpoint) -> dict[str, str]:
-    """What a person wants to know about a weight file, label by label, in the order to show it."""
+    """What a person wants to know about a weight file, label by label, in the order to show it.
+
+    Whatever the file says is shown as ``printable`` shows it.
+    """
     config = checkpoint.config
     facts = {"file": str(checkpoint.path)} if checkpoint.path else {}
     facts["layout"] = checkpoint.layout
     if isinstance(config, GpenConfig):
-        encoder = {"conv": "convolutional", "resnet50": "ResNet-50"}[config.encoder]
+        encoder = ENCODERS[config.encoder].label
         features = "concatenated" if config.concat else "added"
         facts["kind"] = "GPEN, restores aligned faces"
         facts["size"] = f"{config.input_size} px in, {config.size} px out"
@@ -95,4 +100,5 @@ def describe(checkpoint: Checkpoint) -> dict[str, str]:
     if digest := checkpoint.sha256():
         facts["sha256"] = digest
     told = {name: value for name, value in checkpoint.args.items() if name not in ("version", "license")}
-    return facts | {f"args.{name}": str(value) for name, value in told.items()}
+    facts |= {f"args.{name}": str(value) for name, value in told.items()}
+    return {printable(label, 60): printable(fact.replace("\n", " "), 1000) for label, fact in facts.items()}

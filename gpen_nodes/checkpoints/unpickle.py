@@ -1,33 +1,36 @@
-"""Read what ``torch.save`` writes, and build nothing from it but tensors and plain values.
+"""A pickle to tensors and plain values, and to nothing else.
 
 The rule is that of ``torch.load(weights_only=True)`` with argparse.Namespace as the one more type. It is
 kept here by a list of its own, because torch's cannot keep it everywhere: it refuses pickle protocol 4, which
 the documented bundle is written with; before torch 2.5 it cannot be told of another type; a host may have
 told it of more types, or put another function in the place of ``torch.load``, as AUTOMATIC1111's WebUI does.
 
-Since torch 1.6 the file is a zip of ``NAME/data.pkl`` and one ``NAME/data/KEY`` for each storage. The legacy
-form is four pickles (a magic number, a version, the platform, the contents), a pickle of the storages' keys,
-and for each of them its length and its data.
+Numbers of numpy, which training loops leave beside the weights, become `Ignored`. A pickle may take no more
+steps than `MAX_STEPS`, and no step makes more than the bytes that it is written with: that bounds time and
+memory.
 """
 
 from __future__ import annotations
 
+import io
+import math
 import pickle
-import zipfile
-from collections import OrderedDict
+import pickletools
 from collections.abc import Callable
-from pathlib import Path
-from typing import IO, Any
+from itertools import pairwise
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from ..errors import CheckpointError, UnsafeCheckpointError
 
-__all__ = ["Arguments", "unpickle"]
+__all__ = ["Arguments", "Ignored", "Unpickler"]
 
-_LEGACY_MAGIC = 0x1950A86A20F9469CFC6C
-_LEGACY_VERSION = 1001
+MAX_STEPS = 500_000
+"""Pickle instructions in a file; a snapshot of GPEN's training with both optimizers takes about 100,000."""
+MAX_AXES = 16
+
 _STORAGES = {
     "FloatStorage": torch.float32,
     "HalfStorage": torch.float16,
@@ -40,63 +43,61 @@ _STORAGES = {
     "ByteStorage": torch.uint8,
     "BoolStorage": torch.bool,
 }
+_NUMPY = (
+    *(("numpy.core.multiarray", name) for name in ("scalar", "_reconstruct")),
+    *(("numpy._core.multiarray", name) for name in ("scalar", "_reconstruct")),
+    ("numpy", "dtype"),
+    ("numpy", "ndarray"),
+    ("_codecs", "encode"),  # bytes, in protocol 2
+)
+# What protocols 2 to 5 write for tensors, containers, strings and numbers. Left out are sets (they hash what
+# they are given), byte arrays (they take memory before they read), copyreg's extensions and the text forms.
+_STEPS = (
+    "PROTO FRAME STOP MARK POP POP_MARK DUP MEMOIZE BINPUT LONG_BINPUT BINGET LONG_BINGET "
+    "NONE NEWTRUE NEWFALSE BININT BININT1 BININT2 LONG1 LONG4 BINFLOAT "
+    "BINSTRING SHORT_BINSTRING BINUNICODE SHORT_BINUNICODE BINUNICODE8 BINBYTES SHORT_BINBYTES BINBYTES8 "
+    "EMPTY_LIST APPEND APPENDS LIST EMPTY_TUPLE TUPLE TUPLE1 TUPLE2 TUPLE3 "
+    "EMPTY_DICT DICT SETITEM SETITEMS GLOBAL STACK_GLOBAL REDUCE NEWOBJ BUILD BINPERSID"
+)
 
-_FindStorage = Callable[[str, torch.dtype, int], Tensor]
+FindStorage = Callable[[str, torch.dtype, int], Tensor]
 """Key, dtype and number of elements of a storage to a flat tensor."""
 
 
 class Arguments:
-    """What an argparse.Namespace held: its attributes, none of them checked."""
+    """What an argparse.Namespace held: ``values`` by name, none of them checked."""
+
+    def __init__(self) -> None:
+        self.values: Any = {}
 
 
-def unpickle(path: Path) -> Any:
-    """The object in a file of ``torch.save``, its tensors on the CPU; a Namespace comes as `Arguments`.
-
-    Args:
-        path: a zip or a legacy file, whose first bytes say so already.
-
-    Raises:
-        UnsafeCheckpointError: the file asks for any other function or type; names it.
-        CheckpointError: it is damaged, or another kind of zip or pickle.
-    """
-    try:
-        with path.open("rb") as stream:
-            is_zip = stream.read(2) == b"PK"
-            stream.seek(0)
-            return _load_zip(stream, path) if is_zip else _load_legacy(stream, path)
-    except UnsafeCheckpointError:
-        raise
-    except Exception as error:  # a damaged pickle raises nearly anything
-        reason = str(error) or type(error).__name__
-        raise CheckpointError(
-            f"{path} cannot be read as weights: {reason}. Its download may have broken off: get it again."
-        ) from error
+class Ignored:
+    """Stands where the file has an object of numpy."""
 
 
-class _Unpickler(pickle._Unpickler):
+class Unpickler(pickle._Unpickler):
     """Finds the few names that tensors and plain containers need, and nothing else.
 
-    Each name is answered with an object of our own that lives as long as this unpickler: a pickle may set
-    attributes on whatever it is given, and must not reach what others use. It is the unpickler in Python,
-    because five bytes make the one in C reserve 64 GB for its memo.
+    Each name is answered with an object of our own, which takes nothing that could change it: a pickle must
+    not reach what others use. It is the unpickler in Python, because five bytes make the one in C reserve
+    64 GB for its memo.
+
+    Raises:
+        UnsafeCheckpointError: the pickle asks for anything else; names what, and the key under which it lies.
+        CheckpointError: it takes more than `MAX_STEPS`, or a tensor is larger than its storage.
     """
 
-    def __init__(self, stream: IO[bytes], path: Path, find_storage: _FindStorage | None = None) -> None:
-        super().__init__(stream, encoding="utf-8")
-        self._path, self._find_storage = path, find_storage
-
-        def rebuild_tensor(storage: Tensor, offset: int, size: Any, stride: Any, *_: Any) -> Tensor:
-            return torch.as_strided(storage, size, stride, offset)  # checks that it stays inside the storage
-
-        def rebuild_parameter(tensor: Tensor, *_: Any) -> Tensor:
-            return tensor
-
+    def __init__(self, data: io.BytesIO, find_storage: FindStorage | None = None) -> None:
+        super().__init__(data, encoding="utf-8")
+        self._find_storage = find_storage
+        self.dispatch = _Dispatch()  # type: ignore[misc]  # of this unpickler, for it counts
         self._known = {
-            ("collections", "OrderedDict"): OrderedDict,
-            ("argparse", "Namespace"): type("Arguments", (Arguments,), {}),
-            ("torch", "Size"): tuple,
-            ("torch._utils", "_rebuild_tensor_v2"): rebuild_tensor,
-            ("torch._utils", "_rebuild_parameter"): rebuild_parameter,
+            ("collections", "OrderedDict"): _make_dict,
+            ("argparse", "Namespace"): type("Namespace", (Arguments,), {}),
+            ("torch", "Size"): _make_size,
+            ("torch._utils", "_rebuild_tensor_v2"): _rebuild_tensor,
+            ("torch._utils", "_rebuild_parameter"): _rebuild_parameter,
+            **dict.fromkeys(_NUMPY, _ignore),
             **{("torch", name): dtype for name, dtype in _STORAGES.items()},
         }
 
@@ -105,78 +106,134 @@ class _Unpickler(pickle._Unpickler):
             return self._known[module, name]
         except KeyError:
             raise UnsafeCheckpointError(
-                f"{self._path} asks for {module}.{name}, which weights do not need and which might run code. "
-                "It was refused and nothing of it was run. Get the file from its authors, or as .safetensors."
+                f"{self._where()} asks for {module}.{name}, which weights do not need and which might run "
+                "code. It was refused and nothing of it was run. Get the file from its authors, or as "
+                ".safetensors."
             ) from None
 
     def persistent_load(self, pid: Any) -> Tensor:
-        kind, dtype, key, _location, length = pid[:5]
-        if kind != "storage" or self._find_storage is None or length < 0:
-            raise CheckpointError(f"it holds an unknown reference, {pid!r}")
+        if self._find_storage is None or not isinstance(pid, tuple) or len(pid) < 5 or pid[0] != "storage":
+            raise CheckpointError("it holds a reference that is no storage")
+        _kind, dtype, key, _location, length = pid[:5]
+        if not isinstance(dtype, torch.dtype) or not isinstance(key, str) or not isinstance(length, int):
+            raise CheckpointError("it holds a storage without type, name or length")
+        if not 0 <= length < 2**48:
+            raise CheckpointError(f"storage {key} has an impossible length")
         return self._find_storage(key, dtype, length)
 
+    def _where(self) -> str:
+        """The keys on the way to what is being read, as ``its entry args.path``; ``it`` at the top."""
+        keys = []
+        for frame in (*self.metastack, self.stack):  # type: ignore[attr-defined]  # of pickle._Unpickler
+            # Within a dictionary's mark keys and values alternate; without one the key follows it.
+            alternating = [entry for entry in frame[::2] if isinstance(entry, str)]
+            alone = [key for entry, key in pairwise(frame) if isinstance(entry, dict)]
+            keys += [key for key in (alone or alternating)[-1:] if isinstance(key, str) and key != "storage"]
+        return f"its entry {'.'.join(keys)}" if keys else "it"
 
-def _load_zip(file: IO[bytes], path: Path) -> Any:
-    archive = zipfile.ZipFile(file)
-    names = archive.namelist()
-    roots = [name.removesuffix("/data.pkl") for name in names if name.endswith("/data.pkl")]
-    if len(roots) != 1:
-        raise CheckpointError(f"it is a zip archive, not of torch.save (it holds {', '.join(names[:3])})")
-    root = roots[0]
-    if f"{root}/constants.pkl" in names:
-        raise UnsafeCheckpointError(
-            f"{path} is a TorchScript program, not weights. Save its state_dict with torch.save instead."
+
+class _Dispatch(dict):
+    """What each instruction does; counts them and knows none but `_STEPS`."""
+
+    def __init__(self) -> None:
+        known = pickle._Unpickler.dispatch  # type: ignore[attr-defined]
+        super().__init__({(code := getattr(pickle, name)[0]): known[code] for name in _STEPS.split()})
+        self[pickle.BUILD[0]] = _build
+        self[pickle.SETITEM[0]] = _set_item
+        self[pickle.SETITEMS[0]] = _set_items
+        self[pickle.DICT[0]] = _dict
+        self[pickle.REDUCE[0]] = _reduce
+        self[pickle.NEWOBJ[0]] = _new_object
+        self._left = MAX_STEPS
+
+    def __getitem__(self, code: int) -> Any:
+        self._left -= 1
+        if self._left < 0:
+            raise CheckpointError(f"it takes more than {MAX_STEPS:,} steps to read, far beyond any weights")
+        return super().__getitem__(code)
+
+    def __missing__(self, code: int) -> Any:
+        known = pickletools.code2op.get(chr(code))  # type: ignore[attr-defined]
+        raise CheckpointError(
+            f"it has an instruction that weights do not need ({known.name if known else code})"
         )
-    if f"{root}/byteorder" in names and archive.read(f"{root}/byteorder") != b"little":
-        raise CheckpointError("it was written on a machine of another byte order")
-    storages: dict[str, Tensor] = {}
-
-    def find_storage(key: str, dtype: torch.dtype, length: int) -> Tensor:
-        if key not in storages:
-            storages[key] = _read_record(archive, f"{root}/data/{key}", dtype, length)
-        return storages[key]
-
-    with archive.open(f"{root}/data.pkl") as stream:
-        return _Unpickler(stream, path, find_storage).load()
 
 
-def _read_record(archive: zipfile.ZipFile, name: str, dtype: torch.dtype, length: int) -> Tensor:
-    record = archive.getinfo(name)
-    # torch compresses nothing; a compressed record could be far larger than the file it comes in.
-    if record.compress_type != zipfile.ZIP_STORED or record.file_size != length * dtype.itemsize:
-        raise CheckpointError(f"record {name} is not {length} numbers of {dtype}")
-    storage = torch.empty(length, dtype=dtype, device="cpu")
-    with archive.open(record) as stream:
-        _fill(storage, stream)
-    return storage
+def _build(unpickler: Any) -> None:
+    state = unpickler.stack.pop()
+    target = unpickler.stack[-1]
+    if isinstance(target, Arguments):
+        target.values = state
+    elif not isinstance(target, (dict, Ignored)):  # an OrderedDict's _metadata says nothing about weights
+        raise CheckpointError(f"it sets attributes of a {type(target).__name__}")
 
 
-def _load_legacy(stream: IO[bytes], path: Path) -> Any:
-    file_size = path.stat().st_size
-    if _Unpickler(stream, path).load() != _LEGACY_MAGIC:
-        raise CheckpointError("it is a pickle, but not of torch.save")
-    if _Unpickler(stream, path).load() != _LEGACY_VERSION:
-        raise CheckpointError("it is of an unknown version of torch.save")
-    if not _Unpickler(stream, path).load()["little_endian"]:
-        raise CheckpointError("it was written on a machine of another byte order")
-    storages: dict[str, Tensor] = {}
-
-    def find_storage(key: str, dtype: torch.dtype, length: int) -> Tensor:
-        if length * dtype.itemsize > file_size:
-            raise CheckpointError(f"storage {key} would be larger than the file")
-        if key not in storages:
-            storages[key] = torch.zeros(length, dtype=dtype, device="cpu")
-        return storages[key]
-
-    contents = _Unpickler(stream, path, find_storage).load()
-    for key in _Unpickler(stream, path).load():  # the data comes last; tensors made above are views of it
-        if int.from_bytes(stream.read(8), "little") != len(storages[key]):
-            raise CheckpointError(f"storage {key} has another length than its tensors say")
-        _fill(storages[key], stream)
-    return contents
+def _set_item(unpickler: Any) -> None:
+    value, key = unpickler.stack.pop(), unpickler.stack.pop()
+    _put(unpickler.stack[-1], [key, value])
 
 
-def _fill(storage: Tensor, stream: IO[bytes]) -> None:
-    target = storage.view(torch.uint8).numpy().data
-    if stream.readinto(target) != len(target):  # type: ignore[attr-defined]  # all binary streams have it
-        raise CheckpointError("it ends in the middle of a tensor")
+def _set_items(unpickler: Any) -> None:
+    items = unpickler.pop_mark()
+    _put(unpickler.stack[-1], items)
+
+
+def _dict(unpickler: Any) -> None:
+    items = unpickler.pop_mark()
+    unpickler.append({})
+    _put(unpickler.stack[-1], items)
+
+
+def _put(target: Any, items: list[Any]) -> None:
+    """Keys and values, alternating. Hashing a key that is a nest of tuples could take for ever."""
+    if not isinstance(target, dict):
+        raise CheckpointError(f"it sets items of a {type(target).__name__}")
+    for key, value in zip(items[::2], items[1::2], strict=True):
+        if not isinstance(key, (str, int, float, bytes, Ignored, type(None))):
+            raise CheckpointError(f"a dictionary has a {type(key).__name__} as a key")
+        target[key] = value
+
+
+def _reduce(unpickler: Any) -> None:
+    arguments = unpickler.stack.pop()
+    if not isinstance(arguments, tuple) or len(arguments) > MAX_AXES:
+        raise CheckpointError("it calls with more than weights need")
+    unpickler.stack[-1] = unpickler.stack[-1](*arguments)
+
+
+def _new_object(unpickler: Any) -> None:
+    unpickler.stack.pop()  # its arguments: a Namespace has none
+    cls = unpickler.stack.pop()
+    if not (isinstance(cls, type) and issubclass(cls, Arguments)) and cls is not _make_dict:
+        raise CheckpointError("it makes an object that is no Namespace")
+    unpickler.append({} if cls is _make_dict else cls())
+
+
+def _make_dict() -> dict:
+    return {}
+
+
+def _make_size(sizes: Any = ()) -> tuple:
+    return tuple(_checked(sizes))
+
+
+def _ignore(*_: Any) -> Ignored:
+    return Ignored()
+
+
+def _rebuild_parameter(tensor: Tensor, *_: Any) -> Tensor:
+    return tensor
+
+
+def _rebuild_tensor(storage: Tensor, offset: int, size: Any, stride: Any, *_: Any) -> Tensor:
+    if math.prod(_checked(size)) > len(storage):
+        raise CheckpointError(f"a tensor takes more than its storage of {len(storage)} numbers holds")
+    return torch.as_strided(storage, size, _checked(stride), offset)  # checks that it stays inside
+
+
+def _checked(sizes: Any) -> tuple[int, ...] | list[int]:
+    if not isinstance(sizes, (tuple, list)) or len(sizes) > MAX_AXES:
+        raise CheckpointError(f"a tensor's shape has no list of at most {MAX_AXES} sizes")
+    if not all(isinstance(size, int) and 0 <= size < 2**48 for size in sizes):
+        raise CheckpointError("a tensor's shape has sizes that are no such numbers")
+    return sizes

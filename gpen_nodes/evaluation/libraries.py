@@ -17,6 +17,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ..checkpoints import read_tensors
 from ..errors import CheckpointError
 from ..weight_files import ALEXNET, INCEPTION, NIQE_PARAMETERS, find_weights
 
@@ -40,8 +41,8 @@ def load_lpips(folders: Folders = ()) -> Callable[[Tensor, Tensor], float]:
     path = find_weights(ALEXNET.name, folders)
     alexnet = torchvision.models.alexnet(weights=None)
     try:
-        alexnet.load_state_dict(torch.load(path, map_location="cpu", weights_only=True))
-    except Exception as error:  # a foreign file fails in any way that unpickling can
+        alexnet.load_state_dict(read_tensors(path))
+    except RuntimeError as error:
         raise CheckpointError(f"{path} is not torchvision's AlexNet: {error}") from error
     network = _NoTrainLpips(net="alex", pnet_rand=True)
     for block in network.net.children():

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import importlib.util
 import math
-import pickle
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +16,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from ..checkpoints import read_tensors
 from ..errors import CheckpointError, MissingWeightsError
 from ..weight_files import RETINAFACE, find_weights
 from .boxes import Detections, non_maximum
@@ -118,12 +118,11 @@ def _load(name: str, path: Path) -> Any:
     """facexlib's network with a file's weights, on the CPU."""
     from facexlib.detection.retinaface import RetinaFace as Network
 
+    weights = read_tensors(path)
+    net = Network(name.removeprefix("retinaface_"), device="cpu")
     try:
-        weights = torch.load(path, map_location="cpu", weights_only=True)
-        weights = {key.removeprefix("module."): value for key, value in weights.items()}
-        net = Network(name.removeprefix("retinaface_"), device="cpu")
         net.load_state_dict(weights)
-    except (RuntimeError, pickle.UnpicklingError, EOFError, AttributeError) as error:
+    except RuntimeError as error:
         reason = str(error).strip().splitlines()[0]
         raise CheckpointError(f"{path} doesn't hold the weights of {name}: {reason}") from error
     return net.requires_grad_(False).eval()

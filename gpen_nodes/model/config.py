@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 from torch import Tensor
 
@@ -16,7 +16,11 @@ from .names import to_module_names
 __all__ = ["DiscriminatorConfig", "GpenConfig", "channel_widths"]
 
 SIZES = tuple(2**k for k in range(6, 12))
-RESNET_STEM = "encoder.conv1.weight"
+_DISCRIMINATOR_SIZES = tuple(2**k for k in range(3, 12))
+MAX_WIDTH = 8192
+"""Channels of a layer, length of a style: 16 times the released ones'."""
+MAX_DEPTH = 32
+"""Layers of a mapper; the released ones have 8."""
 
 
 def channel_widths(size: int, narrow: float, multiplier: float) -> dict[int, int]:
@@ -29,6 +33,17 @@ def _number(x: float) -> float:
     return int(x) if x == int(x) else x
 
 
+def _check_widths(size: int, narrow: float, multiplier: float) -> None:
+    if not 0 < narrow <= MAX_WIDTH / 512 or not 0 < multiplier <= MAX_WIDTH / 256:
+        raise ArchitectureError(
+            f"Found a network of narrow {narrow:g} and multiplier {multiplier:g}; the released ones have 0.5 "
+            "to 1 and 1 to 2."
+        )
+    widths = channel_widths(size, narrow, multiplier)
+    if empty := [size for size, width in widths.items() if width < 1]:
+        raise ArchitectureError(f"Found a network without channels at {empty[0]} px.")
+
+
 def _describe(state: Mapping[str, Tensor]) -> str:
     names = sorted(state)
     return f"{len(names)} tensors, the first named {', '.join(names[:3])}" if names else "no tensors"
@@ -36,7 +51,11 @@ def _describe(state: Mapping[str, Tensor]) -> str:
 
 def _highest(state: Mapping[str, Tensor], pattern: str) -> int:
     """The highest number that ``pattern`` captures among the tensor names, or -1."""
-    return max((int(m[1]) for m in (re.match(pattern, name) for name in state) if m), default=-1)
+    found = [m[1] for m in (re.match(pattern, name) for name in state) if m]
+    longest = max(found, key=len, default="")
+    if len(longest) > 2:  # a network of a thousand layers is never built to say that the file has no such
+        raise ArchitectureError(f"Found a layer numbered {longest[:20]}; no GPEN has a hundred layers.")
+    return max(map(int, found), default=-1)
 
 
 def _tensor(state: Mapping[str, Tensor], name: str, dims: int) -> Tensor:
@@ -48,6 +67,57 @@ def _tensor(state: Mapping[str, Tensor], name: str, dims: int) -> Tensor:
             f"(the file holds {_describe(state)}). Download the checkpoint again or choose another file."
         )
     return tensor
+
+
+def _resnet_fields(state: Mapping[str, Tensor]) -> dict[str, Any]:
+    lateral = re.compile(r"encoder\.lateral\.(\d{1,4})\.weight")
+    laterals = [m[1] for m in map(lateral.match, state) if m]
+    pictures = [r for r in laterals if _tensor(state, f"encoder.lateral.{r}.weight", 4).shape[1] == 3]
+    if not pictures:
+        raise ArchitectureError(
+            "This GPEN's ResNet-50 has no lateral convolution from the picture (found "
+            f"{_describe(state)}): expected encoder.lateral.N.weight with 3 input channels."
+        )
+    return {"input_size": max(map(int, pictures)), "mapping_depth": 2, "octaves": len(pictures) - 1}
+
+
+def _conv_fields(state: Mapping[str, Tensor]) -> dict[str, Any]:
+    return {
+        "input_size": 2 ** (_highest(state, r"encoder\.stages\.(\d+)\.") + 2),
+        "mapping_depth": max(0, _highest(state, r"mapper\.(\d+)\.weight")),
+    }
+
+
+@dataclass(frozen=True)
+class EncoderKind:
+    """An encoder that checkpoints have.
+
+    Attributes:
+        label: what people call it.
+        stem: a tensor that no other encoder has.
+        fields: from tensors under this package's names, the fields of `GpenConfig` that depend on it.
+    """
+
+    label: str
+    stem: str
+    fields: Callable[[Mapping[str, Tensor]], dict[str, Any]]
+
+
+ENCODERS = {
+    "conv": EncoderKind("convolutional", "encoder.stages.0.weight", _conv_fields),
+    "resnet50": EncoderKind("ResNet-50", "encoder.conv1.weight", _resnet_fields),
+}
+"""By the name that `GpenConfig.encoder` has."""
+
+
+def _encoder_fields(state: Mapping[str, Tensor]) -> dict[str, Any]:
+    for name, kind in ENCODERS.items():
+        if kind.stem in state:
+            return {"encoder": name, **kind.fields(state)}
+    raise ArchitectureError(
+        f"This GPEN has no encoder that we know (found {_describe(state)}): expected ecd0 … ecdN or a "
+        "ResNet-50."
+    )
 
 
 @dataclass(frozen=True)
@@ -82,6 +152,14 @@ class GpenConfig:
                 f"Found a GPEN of {self.input_size} px in and {self.size} px out; expected powers of two "
                 f"from {SIZES[0]} to {SIZES[-1]}, the input not larger than the output."
             )
+        if not 1 <= self.style_dim <= MAX_WIDTH or not 0 <= self.mapping_depth <= MAX_DEPTH:
+            raise ArchitectureError(
+                f"Found a mapper of {self.mapping_depth} layers and a style of {self.style_dim}; expected at "
+                f"most {MAX_DEPTH} layers and {MAX_WIDTH}."
+            )
+        if not 0 <= self.octaves <= len(SIZES):
+            raise ArchitectureError(f"Found an encoder that halves the picture {self.octaves} times.")
+        _check_widths(self.size, self.narrow, self.multiplier)
         if self.encoder == "resnet50" and self.mapping_depth != 2:
             raise ArchitectureError(
                 f"Found a mapper of {self.mapping_depth} layers with a ResNet-50 encoder; expected 2."
@@ -121,37 +199,8 @@ class GpenConfig:
             multiplier=_number(wide / (256 * narrow)),
             concat=_tensor(state, "generator.conv1.activate.bias", 1).shape[0] == 2 * conv1.shape[1],
             style_dim=_tensor(state, "generator.conv1.conv.modulation.weight", 2).shape[1],
-            **cls._encoder_from_state_dict(state),
+            **_encoder_fields(state),
         )
-
-    @staticmethod
-    def _encoder_from_state_dict(state: Mapping[str, Tensor]) -> dict:
-        if RESNET_STEM in state:
-            laterals = [m[1] for m in (re.match(r"encoder\.lateral\.(\d+)\.weight", n) for n in state) if m]
-            pictures = [r for r in laterals if _tensor(state, f"encoder.lateral.{r}.weight", 4).shape[1] == 3]
-            if not pictures:
-                raise ArchitectureError(
-                    "This GPEN's ResNet-50 has no lateral convolution from the picture (found "
-                    f"{_describe(state)}): expected encoder.lateral.N.weight with 3 input channels."
-                )
-            finest = max(int(r) for r in pictures)
-            return {
-                "encoder": "resnet50",
-                "input_size": finest,
-                "mapping_depth": 2,
-                "octaves": len(pictures) - 1,
-            }
-        stages = _highest(state, r"encoder\.stages\.(\d+)\.") + 1
-        if stages == 0:
-            raise ArchitectureError(
-                f"This GPEN has no encoder that we know (found {_describe(state)}): "
-                "expected ecd0 … ecdN or a ResNet-50."
-            )
-        return {
-            "encoder": "conv",
-            "input_size": 2 ** (stages + 1),
-            "mapping_depth": max(0, _highest(state, r"mapper\.(\d+)\.weight")),
-        }
 
 
 @dataclass(frozen=True)
@@ -161,6 +210,13 @@ class DiscriminatorConfig:
     size: int
     narrow: float = 1
     multiplier: float = 2
+
+    def __post_init__(self) -> None:
+        if self.size not in _DISCRIMINATOR_SIZES:
+            raise ArchitectureError(
+                f"Found a discriminator of {self.size} px; expected a power of two up to {SIZES[-1]}."
+            )
+        _check_widths(self.size, self.narrow, self.multiplier)
 
     @property
     def widths(self) -> dict[int, int]:

@@ -47,7 +47,7 @@ class ConvEncoder(nn.Module):
         features, x = {}, image
         for stage in self.stages:
             x = stage(x)
-            features[x.shape[-1]] = x
+            features[int(x.shape[-1])] = x
         # Flattened in NCHW order whatever the memory format.
         return self.to_style(x.contiguous().flatten(1)), features
 

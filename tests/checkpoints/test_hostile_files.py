@@ -103,7 +103,7 @@ def test_a_dictionary_that_holds_itself(tmp_path: Path) -> None:
     loop: dict[str, Any] = {}
     loop["params"] = loop
     torch.save(loop, tmp_path / "loop.pth")
-    with pytest.raises(CheckpointError, match="holds itself"):
+    with pytest.raises(CheckpointError, match="a dictionary of params"):
         read_checkpoint(tmp_path / "loop.pth")
 
 
@@ -224,7 +224,7 @@ def test_flipped_bytes_raise_nothing_but_our_errors(
         ("w.pth", b"PK\x03\x04", "not a zip file"),
         ("w.pth", pickle.dumps({"a": 1}), "not of torch.save"),
         ("w.safetensors", b"\xff\xff\xff\xff\xff\xff\xff\xff{}", "damaged"),
-        ("w.safetensors", b"\x02\0\0\0\0\0\0\0{}", "tensor generator.input.input, found no tensors"),
+        ("w.safetensors", b"\x02\0\0\0\0\0\0\0{}", "holds a dictionary of nothing"),
     ],
 )
 def test_wrong_files_are_told_apart(tmp_path: Path, name: str, content: bytes, says: str) -> None:

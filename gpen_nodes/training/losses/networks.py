@@ -12,7 +12,8 @@ from pathlib import Path
 
 from torch import Tensor
 
-from ...backbones import AlexNet, DistilledVgg19, Vgg19, fill, load_vgg, read_tensors
+from ...backbones import AlexNet, DistilledVgg19, Vgg19, fill, load_vgg
+from ...checkpoints import read_tensors
 from ...errors import CheckpointError, MissingWeightsError
 from ...faces.identity import FaceEmbedder
 from ...weight_files import ALEXNET, LPIPS, MOBILEFACENET, VGG19, VGG19_DISTILLED, WeightFile

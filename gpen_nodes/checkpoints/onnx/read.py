@@ -1,0 +1,65 @@
+"""An ONNX file to the tensors of the GPEN that was exported."""
+
+from __future__ import annotations
+
+import struct
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ...errors import ArchitectureError, CheckpointError
+from .constants import fold_constants
+from .mapping import map_weights
+from .parse import parse
+from .trace import MappingError
+
+__all__ = ["is_onnx", "read_onnx"]
+
+# What parts that are missing or of another kind raise on the way.
+_DAMAGED = (ValueError, TypeError, LookupError, ArithmeticError, AttributeError, OSError, struct.error)
+
+
+def is_onnx(head: bytes) -> bool:
+    """Whether a file starts as a ModelProto does: with its ir_version, a small number."""
+    return len(head) > 2 and head[0] == 0x08 and 0 < head[1] < 0x20
+
+
+def read_onnx(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """Tensors in float32 under the names of this package's modules, and no metadata.
+
+    Raises:
+        CheckpointError: the file is damaged, or keeps its weights outside its folder.
+        ArchitectureError: its graph cannot be mapped back to a GPEN.
+    """
+    try:
+        weights = _weights(np.memmap(path, np.uint8, "r").data, path.parent)
+    except MappingError as error:
+        raise ArchitectureError(
+            f"{path} is an ONNX program that cannot be turned back into a GPEN's weights: it has {error}. "
+            "Running it as it is would need a backend of onnxruntime, which this package does not have. Get "
+            "the checkpoint (.pth) that it was made from."
+        ) from error
+    except (
+        ValueError,
+        TypeError,
+        LookupError,
+        ArithmeticError,
+        AttributeError,
+        OSError,
+        struct.error,
+    ) as error:
+        raise CheckpointError(f"{path} is damaged or no ONNX file: {error}. Get the file again.") from error
+    return weights, {}
+
+
+def _weights(data: memoryview, folder: Path) -> dict[str, Tensor]:
+    graph = fold_constants(parse(data, folder))
+    if not graph.nodes:
+        raise ValueError("it has no graph")
+    with np.errstate(all="ignore"):  # what isn't finite is found later
+        weights = map_weights(graph)
+    # Copies: what is a view of the file would change or crash when the file is replaced.
+    return {name: torch.from_numpy(np.array(array, np.float32)) for name, array in weights.items()}
