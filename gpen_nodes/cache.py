@@ -9,7 +9,7 @@ from weakref import WeakValueDictionary
 import torch
 
 from .errors import CheckpointError
-from .host import LocalHost
+from .host import LocalHost, as_device
 from .restorer import Restorer
 
 __all__ = ["forget_restorers", "get_restorer"]
@@ -24,7 +24,7 @@ _chosen: dict[tuple[Path, Stamp, torch.device], str] = {}
 def get_restorer(
     path: str | Path,
     dtype: str = "auto",
-    device: torch.device | None = None,
+    device: torch.device | str | None = None,
     *,
     cuda_graphs: bool = False,
     keep: bool = True,
@@ -39,8 +39,10 @@ def get_restorer(
 
     Raises:
         CheckpointError: the file is missing, damaged or no GPEN.
+        OptionError: no such device.
     """
     path = Path(path).resolve()
+    device = None if device is None else as_device(device)
     try:
         stat = path.stat()
     except OSError as error:

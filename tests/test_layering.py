@@ -23,7 +23,8 @@ BELOW = {
     "weights": set(),
     "model": set(),
     "degradation": {"images"},
-    "faces": {"images"},
+    "options": set(),
+    "faces": {"images", "options", "host"},
     "picture": {"images", "atomic"},
     "facesets": {"images", "atomic", "picture"},
     "checkpoints": {"model", "atomic"},
@@ -31,7 +32,7 @@ BELOW = {
     "restorer": {"model", "checkpoints", "images", "host", "precision"},
     "cache": {"restorer", "host"},
     "crops": {"faces", "restorer", "host", "images"},
-    "pipeline": {"faces", "crops", "cache", "restorer", "host", "images"},
+    "pipeline": {"faces", "crops", "restorer", "host", "images", "options"},
 }
 LOWER = set(BELOW)
 BELOW["evaluation"] = LOWER - {"cache"}

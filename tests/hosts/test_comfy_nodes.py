@@ -396,7 +396,7 @@ def test_faces_are_chosen(run, batch, models, comfyui):
     assert run("GPEN_SelectFaces", faces=faces, count=0, indices="1-3") == ((rest[0],), selected)
     rightmost, _ = run("GPEN_SelectFaces", faces=faces, order="nearest", point_x=1.0)
     assert rightmost[1].centre[0] > 256
-    with pytest.raises(OptionError, match="indices 'one'"):
+    with pytest.raises(OptionError, match="indices is 'one'"):
         run("GPEN_SelectFaces", faces=faces, indices="one")
     with pytest.raises(OptionError, match="reference"):
         run("GPEN_SelectFaces", faces=faces, order="most_alike")

@@ -13,8 +13,8 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from ..errors import ArchitectureError, MissingWeightsError
-from .onnx_weights import read_onnx_weights
+from ...errors import ArchitectureError, MissingWeightsError
+from ..onnx_weights import read_onnx_weights
 
 __all__ = ["CascadeNet", "load_cascade"]
 

@@ -14,7 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from .boxes import Detections, non_maximum
+from ..geometry.boxes import Detections, non_maximum
 from .mtcnn_nets import CascadeNet, load_cascade
 
 __all__ = ["Mtcnn"]

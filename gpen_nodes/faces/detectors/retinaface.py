@@ -17,8 +17,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ..errors import CheckpointError, MissingWeightsError
-from .boxes import Detections, non_maximum
+from ...errors import CheckpointError, MissingWeightsError
+from ..geometry.boxes import Detections, non_maximum
 
 __all__ = ["RetinaFace"]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch.nn.functional as F
 from torch import Tensor
 
-from .resample import compose, invert, resizing, warp
+from ..geometry.resample import compose, invert, resizing, warp
 
 __all__ = ["matched"]
 

@@ -1,0 +1,1 @@
+"""Restored crops back into their pictures: tones, masks and paste-back."""
