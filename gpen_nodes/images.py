@@ -96,7 +96,7 @@ def from_uint8(array: np.ndarray) -> Tensor:
             f"Found an array of {array.dtype}; expected uint8. Divide others by their largest value, "
             "such as torch.from_numpy(array.astype(np.float32) / 65535) for uint16."
         )
-    return torch.from_numpy(np.ascontiguousarray(array)).to(torch.float32).div_(255)
+    return torch.from_numpy(np.require(array, requirements=["C", "W"])).to(torch.float32).div_(255)
 
 
 def to_uint8(image: Tensor) -> np.ndarray:

@@ -30,6 +30,7 @@ _KINDS: Mapping[type, tuple[str, Callable[[Any], bool]]] = {
     int: ("a whole number", lambda value: _is_number(value) and isinstance(value, Integral)),
     bool: ("true or false", lambda value: isinstance(value, (bool, np.bool_))),
     str: ("a text", lambda value: isinstance(value, str)),
+    object: ("another value", lambda value: True),
     Path: ("a path", lambda value: isinstance(value, (str, os.PathLike))),
 }
 
@@ -41,7 +42,7 @@ class Option:
     Attributes:
         default: a default of None means that the option may be left open.
         text: what it does, in a sentence without its range.
-        kind: float, int, bool, str or Path; float takes whole numbers, too.
+        kind: float, int, bool, str or Path, and object for all others; float takes whole numbers, too.
         low, high: the range of a number.
         above: whether ``low`` itself is excluded.
         choices: the only texts that are valid; empty allows all.
@@ -50,7 +51,7 @@ class Option:
 
     default: Any
     text: str
-    kind: type | None = None
+    kind: type = object
     low: float = -math.inf
     high: float = math.inf
     above: bool = False
@@ -60,7 +61,7 @@ class Option:
     @property
     def expected(self) -> str:
         """Such as ``a number from 0 to 1, or None``."""
-        said = f"one of {', '.join(self.choices)}" if self.choices else _KINDS[self.kind or str][0]
+        said = f"one of {', '.join(self.choices)}" if self.choices else _KINDS[self.kind][0]
         if self.above:
             said += f" above {self.low:g}" + (f", up to {self.high:g}" if self.high < math.inf else "")
         elif self.high < math.inf:
@@ -75,11 +76,12 @@ class Option:
         Raises:
             OptionError: names the option, what was found and what is expected.
         """
-        if value is None and self.default is None:
+        if self.default is None and value is None:
             return
         expected = self.expected
-        good = self.kind is None or _KINDS[self.kind][1](value)
+        good = _KINDS[self.kind][1](value)
         if good and self.kind in (float, int):
+            # NaN fails each comparison.
             good = (self.low < value if self.above else self.low <= value) and value <= self.high
         if good and self.choices:
             good = value in self.choices
@@ -92,7 +94,7 @@ class Option:
             raise OptionError(f"{name} is {reprlib.repr(value)}; expected {expected}.")
 
 
-def option(default: Any, text: str, kind: type | None = None, **more: Any) -> Any:
+def option(default: Any, text: str, kind: type = object, **more: Any) -> Any:
     """A dataclass field that is an option; ``more`` are attributes of ``Option``."""
     return field(default=default, metadata={"option": Option(default, text, kind, **more)})
 

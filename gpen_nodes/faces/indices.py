@@ -26,9 +26,9 @@ def parse_indices(text: str | Collection[int] | None) -> Collection[Collection[i
     if text is None:
         return None
     if not isinstance(text, str):
-        if not isinstance(text, range) and not (
-            isinstance(text, Collection) and all(isinstance(number, Integral) for number in text)
-        ):
+        numbers = isinstance(text, Collection) and not isinstance(text, bytes)
+        # A range may be too long to look at each of its numbers.
+        if not numbers or not (isinstance(text, range) or all(isinstance(one, Integral) for one in text)):
             raise ValueError(_EXPECTED)
         return (text,)
     ranges = []

@@ -59,7 +59,7 @@ class SelectOptions(Options):
 
     order: str | None = option(
         None,
-        "What comes first among the faces of an image.",
+        "What comes first: the largest or surest face, or by place.",
         str,
         choices=SELECTION_ORDERS,
     )

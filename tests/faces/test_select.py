@@ -72,6 +72,31 @@ def test_likeness_orders_and_excludes() -> None:
         select_faces(FACES, order="age")
 
 
+def test_a_likeness_needs_a_reference() -> None:
+    with pytest.raises(OptionError, match=r"min_likeness .*reference"):
+        select_faces(FACES, min_likeness=0.5)
+
+
+def test_numbers_are_ranges_as_users_write_them() -> None:
+    assert chosen(indices="1") == [1]
+    assert chosen(indices="0, 2-4") == [0, 2, 3]
+    assert chosen(indices="1-") == [1, 2]
+    assert chosen(indices="0-999999999") == [0, 1, 2, 3]
+    assert chosen(indices=" ") == [0, 1, 2, 3]
+    assert chosen(indices=range(1, 10**15)) == [1, 2]
+
+
+@pytest.mark.parametrize("wrong", ["3-1", "one", "-1", "1-2-3", "9" * 5000, "1.5", "٣", ["0"], 3, b"0"])
+def test_other_numbers_are_refused(wrong) -> None:
+    with pytest.raises(OptionError, match=r"indices is .*expected numbers from 0 on"):
+        select_faces(FACES, indices=wrong)
+
+
+def test_a_choice_answers_to_the_old_name() -> None:
+    with pytest.warns(DeprecationWarning, match="selected"):
+        assert select_faces(FACES)[0].restored
+
+
 def test_reports_read_as_lines() -> None:
     reports = select_faces(FACES, max_faces=1)
     assert str(reports[0]) == "face of 20 px at (20, 60), score 1.00: selected"
