@@ -9,7 +9,7 @@ from weakref import WeakValueDictionary
 import torch
 
 from .errors import CheckpointError
-from .host import LocalHost, as_device
+from .host import LocalHost
 from .restorer import Restorer
 
 __all__ = ["forget_restorers", "get_restorer"]
@@ -39,10 +39,8 @@ def get_restorer(
 
     Raises:
         CheckpointError: the file is missing, damaged or no GPEN.
-        OptionError: no such device.
     """
     path = Path(path).resolve()
-    device = None if device is None else as_device(device)
     try:
         stat = path.stat()
     except OSError as error:
@@ -54,7 +52,7 @@ def get_restorer(
     with _lock:
         trial = None
         if dtype == "auto":
-            device = device or LocalHost().device
+            device = LocalHost(device).device
             trial = path, stamp, device
             dtype = _chosen.get(trial, dtype)
         restorer = _used.get((path, stamp, dtype, cuda_graphs))

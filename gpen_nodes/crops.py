@@ -105,7 +105,7 @@ def _is_out_of_memory(error: RuntimeError) -> bool:
 
 @dataclass(frozen=True)
 class _Part:
-    """A host that counts the progress of some faces as that of all of them."""
+    """The host, told of a part of the faces as a part."""
 
     host: Host
     done: int

@@ -103,25 +103,25 @@ class _Caller(LocalHost):
             self._check()
 
 
-def _search(find: Detector, picture: Tensor, options: DetectOptions) -> Detections:
-    """Detections in the picture; with ``quarter_turns``, in all four positions, mapped back and merged."""
-    upright = find(picture, options.min_score, options.smallest)
+def _search(find: Detector, image: Tensor, options: DetectOptions) -> Detections:
+    """Detections in the image; with ``quarter_turns``, in all four positions, mapped back and merged."""
+    upright = find(image, options.min_score, options.smallest)
     if not options.quarter_turns:
         return upright
     found = [upright]
     for turns in (1, 2, 3):
-        turned = find(picture.rot90(turns, (1, 2)), options.min_score, options.smallest)
-        found.append(_turned_back(turned, turns, picture.shape[-2:]))
+        turned = find(image.rot90(turns, (1, 2)), options.min_score, options.smallest)
+        found.append(_turned_back(turned, turns, image.shape[-2:]))
     merged = Detections(*(torch.cat(parts) for parts in zip(*found, strict=True)))
     return merged.take(non_maximum(merged.boxes, merged.scores, 0.4))
 
 
 def _turned_back(found: Detections, turns: int, size: torch.Size) -> Detections:
-    """Detections in a picture that ``rot90`` turned so many times, in pixels of the picture before."""
+    """Detections in an image that ``rot90`` turned so many times, in pixels of the image before."""
     height, width = size
     corners, points = found.boxes.view(-1, 2, 2), found.points
     for turn in range(turns, 0, -1):
-        # The width of the picture before this quarter turn: rot90 sends x to width - 1 - x, then swaps axes.
+        # The width of the image before this quarter turn: rot90 sends x to width - 1 - x, then swaps axes.
         side = width if turn % 2 else height
         corners, points = (torch.stack([side - 1 - p[..., 1], p[..., 0]], dim=-1) for p in (corners, points))
     boxes = torch.cat([corners.amin(1), corners.amax(1)], dim=1)
@@ -129,7 +129,7 @@ def _turned_back(found: Detections, turns: int, size: torch.Size) -> Detections:
 
 
 def _faces(found: Detections, index: int, size: torch.Size) -> list[DetectedFace]:
-    """Detections as faces, boxes cut to the picture; those whose landmarks fix no position are left out."""
+    """Detections as faces, boxes cut to the image; those whose landmarks fix no position are left out."""
     height, width = size
     edges = found.boxes.new_tensor([width, height, width, height]) - 0.5
     boxes = found.boxes.clamp(min=-0.5).minimum(edges)

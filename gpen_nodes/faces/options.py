@@ -47,7 +47,7 @@ class DetectOptions(Options):
     smallest: float = option(
         0,
         "Side of the smallest face to look for, in pixels; 0 takes what the detector finds reliably: MTCNN "
-        "looks for 20 pixels and more, in pictures above 5.8 megapixels for proportionally larger faces.",
+        "looks for 20 pixels and more, in images above 5.8 megapixels for proportionally larger faces.",
         float,
         low=0,
     )

@@ -1,1 +1,1 @@
-"""Restored crops back into their pictures: tones, masks and paste-back."""
+"""Restored crops back into their images: tones, masks and paste-back."""

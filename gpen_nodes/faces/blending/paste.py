@@ -1,4 +1,4 @@
-"""Restored faces back into their pictures."""
+"""Restored faces back into their images."""
 
 from __future__ import annotations
 
@@ -141,7 +141,7 @@ def _places(
         raise FaceError(f"A face of image {face.image_index} can't go into a batch of {len(batch)} images.")
     height, width = batch.shape[1:3]
     sx, sy = (scale, scale) if scale else (width / face.image_size[1], height / face.image_size[0])
-    if abs(sx / sy - 1) > 0.02:  # sides are rounded when a picture is scaled, but not by so much
+    if abs(sx / sy - 1) > 0.02:  # sides are rounded when an image is scaled, but not by so much
         found, searched = f"{width}×{height}", f"{face.image_size[1]}×{face.image_size[0]}"
         raise OptionError(
             f"Found an image of {found}; expected the proportions of the {searched} in which the face was "

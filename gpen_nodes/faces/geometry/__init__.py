@@ -1,1 +1,1 @@
-"""Points, boxes, maps between pictures, and sampling along them. Nothing here knows a face or an option."""
+"""Points, boxes, maps between images, and sampling along them. Nothing here knows a face or an option."""
