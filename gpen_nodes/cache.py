@@ -49,10 +49,10 @@ def get_restorer(
             "weights come from."
         ) from error
     stamp = stat.st_mtime_ns, stat.st_size
+    device = LocalHost(device).device
     with _lock:
         trial = None
         if dtype == "auto":
-            device = LocalHost(device).device
             trial = path, stamp, device
             dtype = _chosen.get(trial, dtype)
         restorer = _used.get((path, stamp, dtype, cuda_graphs))

@@ -62,7 +62,8 @@ def paste_back(
         ImageError: an unusable image.
     """
     options = gather(PasteOptions, options, keywords)
-    aligned = all_aligned(faces)
+    # A sum of floats depends on its order, so the order mustn't be the caller's.
+    ordered = sorted(all_aligned(faces), key=_sorting_key)
     batch = as_batch(image)
     check_range(batch)
     allowed = _allowed(batch, scale, mask)
@@ -70,8 +71,6 @@ def paste_back(
     strength = options.strength
     if strength == 0:
         return out, weights
-    # A sum of floats depends on its order, so the order mustn't be the caller's.
-    ordered = sorted(aligned, key=_sorting_key)
     places = [place for face in ordered for place in _places(face, batch, scale, options.match_colour)]
     shared = _shared([region for _, _, region in places])
     for (crop, to_crop, region), meets in zip(places, shared, strict=True):
