@@ -20,7 +20,6 @@ import comfy.model_patcher
 import comfy.utils
 import folder_paths
 import torch
-import torch.nn.functional as F
 from comfy.cli_args import args
 from comfy_api.latest import ComfyExtension, io
 from PIL import Image
@@ -28,21 +27,20 @@ from torch import Tensor
 
 from gpen_nodes import (
     CHECKPOINT_SUFFIXES,
-    DETECTORS,
     EVALUATION_RECIPE,
-    SELECTION_ORDERS,
-    TEMPLATES,
+    AlignedFace,
     DegradationRecipe,
-    Face,
     MissingWeightsError,
     OptionError,
+    RestoreOptions,
     Restorer,
-    align_face,
+    align_faces,
     degrade,
     detect_faces,
     draw_faces,
     face_likeness,
     find_weights,
+    fit_mask,
     get_restorer,
     is_checkpoint_name,
     paste_back,
@@ -52,6 +50,7 @@ from gpen_nodes import (
     restore_image,
     select_faces,
     shipped_model,
+    stack_crops,
     to_uint8,
 )
 
@@ -64,6 +63,7 @@ LIKENESS_WEIGHTS = "MobileFaceNet.onnx"
 GpenModel = io.Custom("GPEN_MODEL")
 GpenFaces = io.Custom("GPEN_FACES")
 management = comfy.model_management
+OPTIONS = RestoreOptions().described()
 
 
 def patcher_of(module: torch.nn.Module) -> Any:
@@ -161,40 +161,18 @@ def find_model(name: str) -> Path:
     return shipped_model() if name == SHIPPED else find_file(name)
 
 
-def fit_mask(mask: Tensor | None, image: Tensor) -> Tensor | None:
+def connected_mask(mask: Tensor | None, image: Tensor) -> Tensor | None:
     """A mask of any size as [B, H, W] of the image's; None for none."""
     if mask is None or len(mask) == 0:
         return None
-    mask = mask.reshape(-1, *mask.shape[-2:]).to(torch.float32)
-    size = tuple(image.shape[1:3])
-    if mask.shape[1:] != size:
-        if mask.shape[1:] == (64, 64) and not mask.any():
-            return None  # what LoadImage gives for a picture without alpha
-        mask = F.interpolate(mask[None], size, mode="bilinear", align_corners=False)[0]
-    return comfy.utils.repeat_to_batch_size(mask, len(image))
-
-
-def stack_crops(faces: tuple[Face, ...], size: int) -> Tensor:
-    """The faces' crops as an IMAGE, [N, S, S, 3]; of ``size`` px if there are none."""
-    crops = [face.crop for face in faces if face.crop is not None]
-    return torch.stack(crops) if crops else torch.zeros(0, size, size, 3)
+    placeholder = mask.shape[-2:] == (64, 64) != image.shape[1:3] and not mask.any()
+    return None if placeholder else fit_mask(mask, image)  # LoadImage's, for a picture without alpha
 
 
 def give(tensor: Tensor) -> Tensor:
     """A result where, and in the dtype in which, the host keeps what travels between nodes."""
     dtype = getattr(management, "intermediate_dtype", lambda: torch.float32)()
     return tensor.to(management.intermediate_device(), dtype)
-
-
-def parse_numbers(text: str) -> set[int] | None:
-    """ "0, 2-4" to {0, 2, 3, 4}; nothing to None."""
-    numbers: set[int] = set()
-    for part in text.replace(",", " ").split():
-        first, _, last = part.partition("-")
-        if not first.isdecimal() or (last and not last.isdecimal()):
-            raise OptionError(f"Found indices {text!r}; expected numbers from 0 on, such as 0, 2-4.")
-        numbers.update(range(int(first), int(last or first) + 1))
-    return numbers or None
 
 
 def define(node_id: str, inputs: list[io.Input], outputs: list[io.Output], *aliases: str) -> io.Schema:
@@ -238,15 +216,21 @@ def share(id: str, default: float, low: float = 0, **more: Any) -> io.Input:
     return io.Float.Input(id, default=default, min=low, max=1, step=0.01, **more)
 
 
+def chosen(id: str) -> io.Input:
+    """A widget for one of the core's options, with its default, range and choices."""
+    one = OPTIONS[id]
+    if one.kind is bool:
+        return io.Boolean.Input(id, default=one.default)
+    if one.choices:
+        return io.Combo.Input(id, options=list(one.choices), default=one.default)
+    step = 0.01
+    return io.Float.Input(id, default=one.default, min=one.low + step * one.above, max=one.high, step=step)
+
+
 def detection_inputs() -> list[io.Input]:
     """Which faces are found: the same for every node that looks for them."""
-    return [
-        integer("min_face", 0, 8192),
-        advanced(share("min_score", 0.9)),
-        advanced(io.Boolean.Input("quarter_turns", default=False)),
-        advanced(io.Combo.Input("detector", options=list(DETECTORS), default="mtcnn")),
-        advanced(io.Combo.Input("template", options=list(TEMPLATES), default="gpen")),
-    ]
+    rarely = ("min_score", "quarter_turns", "detector", "template")
+    return [integer("min_face", 0, 8192), *(advanced(chosen(id)) for id in rarely)]
 
 
 class LoadModel(io.ComfyNode):
@@ -309,9 +293,9 @@ class DetectAndAlign(io.ComfyNode):
     ) -> io.NodeOutput:
         check = management.throw_exception_if_processing_interrupted
         found = detect_faces(image, device=management.get_torch_device(), check_interrupt=check, **options)
-        reports = select_faces(found, min_face=min_face, mask=fit_mask(mask, image))
+        choices = select_faces(found, min_face=min_face, mask=connected_mask(mask, image))
         size = crop_size if model is None else model.input_size
-        faces = tuple(align_face(image, r.face, size, template) for r in reports if r.restored)
+        faces = align_faces(image, [one.face for one in choices if one.selected], size, template=template)
         _, regions = paste_back(image, faces)
         results = stack_crops(faces, size), regions, draw_faces(image, faces)
         return io.NodeOutput(faces, *map(give, results))
@@ -323,7 +307,7 @@ class SelectFaces(io.ComfyNode):
         inputs = [
             GpenFaces.Input("faces"),
             io.Image.Input("reference", optional=True),
-            io.Combo.Input("order", options=list(SELECTION_ORDERS), default="size"),
+            chosen("order"),
             integer("count", 1, 1024),
             io.String.Input("indices", default=""),
             integer("min_face", 0, 8192),
@@ -338,7 +322,7 @@ class SelectFaces(io.ComfyNode):
     @classmethod
     def execute(
         cls,
-        faces: tuple[Face, ...],
+        faces: tuple[AlignedFace, ...],
         order: str,
         count: int,
         indices: str,
@@ -352,7 +336,9 @@ class SelectFaces(io.ComfyNode):
         alike = None
         if reference is not None:
             alike = face_likeness(faces, reference, find_file(LIKENESS_WEIGHTS))
-        reports = select_faces(
+        # A count of 1 may be nobody's wish but the default: it doesn't cut what is named one by one.
+        all_named = indices.strip() and count == 1
+        choices = select_faces(
             faces,
             order=order,
             point=(point_x, point_y),
@@ -360,10 +346,12 @@ class SelectFaces(io.ComfyNode):
             min_likeness=min_likeness or -1,
             min_face=min_face,
             max_face=max_face or math.inf,
-            indices=parse_numbers(indices),
-            max_faces=count or None,
+            indices=indices,
+            max_faces=None if all_named else count or None,
         )
-        selected, rest = (tuple(r.face for r in reports if r.restored == which) for which in (True, False))
+        selected, rest = (
+            tuple(one.face for one in choices if one.selected == which) for which in (True, False)
+        )
         return io.NodeOutput(selected, rest)
 
 
@@ -381,7 +369,7 @@ class Restore(io.ComfyNode):
 
     @classmethod
     def execute(
-        cls, model: Restorer, faces: tuple[Face, ...] | None = None, crops: Tensor | None = None
+        cls, model: Restorer, faces: tuple[AlignedFace, ...] | None = None, crops: Tensor | None = None
     ) -> io.NodeOutput:
         host = ComfyHost()
         if faces is None:
@@ -402,9 +390,9 @@ class PasteBack(io.ComfyNode):
             GpenFaces.Input("faces"),
             io.Image.Input("crops", optional=True),
             io.Mask.Input("mask", optional=True),
-            share("strength", 1),
-            advanced(share("softness", 0.4, low=0.01)),
-            advanced(io.Boolean.Input("match_colour", default=False)),
+            chosen("strength"),
+            advanced(chosen("softness")),
+            advanced(chosen("match_colour")),
         ]
         outputs = [io.Image.Output("pasted"), io.Mask.Output("changed")]
         return define("GPEN_PasteBack", inputs, outputs, "blend face", "composite face")
@@ -413,14 +401,16 @@ class PasteBack(io.ComfyNode):
     def execute(
         cls,
         image: Tensor,
-        faces: tuple[Face, ...],
+        faces: tuple[AlignedFace, ...],
         crops: Tensor | None = None,
         mask: Tensor | None = None,
         **options: Any,
     ) -> io.NodeOutput:
         if crops is not None:
             faces = replace_crops(faces, crops)
-        return io.NodeOutput(*map(give, paste_back(image, faces, mask=fit_mask(mask, image), **options)))
+        return io.NodeOutput(
+            *map(give, paste_back(image, faces, mask=connected_mask(mask, image), **options))
+        )
 
 
 # Ends and step of the widgets; the core knows what makes sense.
@@ -467,7 +457,7 @@ class RestoreFaces(io.ComfyNode):
         inputs = [
             io.Image.Input("image"),
             GpenModel.Input("model", optional=True),
-            share("strength", 1),
+            chosen("strength"),
             integer("max_faces", 0, 1024),
             *detection_inputs(),
         ]

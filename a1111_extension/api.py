@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import math
 import tempfile
 from pathlib import Path
 from secrets import compare_digest
@@ -13,15 +14,14 @@ from typing import Any
 from fastapi import Depends, FastAPI, HTTPException
 from fastapi.security import HTTPBasic, HTTPBasicCredentials
 from modules import call_queue, shared
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, create_model
 
 from gpen_nodes import (
-    DETECTORS,
     ORDERS,
-    TEMPLATES,
     GpenError,
     ImageError,
     OutOfMemoryError,
+    RestoreOptions,
     read_image_file,
     write_image_file,
 )
@@ -35,19 +35,38 @@ __all__ = ["add_routes"]
 ACCOUNTS = ("api_auth", "auth", "auth_file")  # A1111's, Forge's and reForge's flag, then SD.Next's
 
 
-class RestoreRequest(BaseModel):
+OPTIONS = (
+    *("detector", "template", "min_score", "quarter_turns", "min_face", "max_faces", "order"),
+    *("strength", "softness"),
+)
+"""What the route takes of the core's options."""
+
+
+class PictureRequest(BaseModel):
     image: str = Field(description="A picture file in base64, or a data URL: PNG, JPEG, WebP, TIFF, …")
     model: str = Field(SHIPPED, description="One of /gpen/v1/models.")
     size: int | None = Field(None, description="What the model has to restore at, in px; null takes any.")
-    detector: str = Field("mtcnn", description=f"One of {', '.join(DETECTORS)}.")
-    template: str = Field("gpen", description=f"Alignment that the model expects: {', '.join(TEMPLATES)}.")
-    min_score: float = Field(0.9, ge=0, le=1, description="How sure the detector has to be.")
-    quarter_turns: bool = Field(False, description="Also find faces on their side or head.")
-    min_face: float = Field(0, ge=0, description="Leave smaller faces as they are, in px.")
-    max_faces: int | None = Field(None, ge=1, description="Restore the first so many faces; null takes all.")
-    order: str = Field("size", description=f"What comes first for max_faces: {', '.join(ORDERS)}.")
-    strength: float = Field(1, ge=0, le=1, description="0 keeps the picture, 1 shows the restored faces.")
-    softness: float = Field(0.4, gt=0, le=1, description="Share of the face's half side that fades out.")
+
+
+def _fields() -> dict[str, Any]:
+    """The core's options as fields of the request: their defaults, ranges and descriptions."""
+    fields: dict[str, Any] = {}
+    for name, one in RestoreOptions().described().items():
+        if name not in OPTIONS:
+            continue
+        choices = ORDERS if name == "order" else one.choices  # the others need a reference or a point
+        text = f"{one.text} One of {', '.join(choices)}." if choices else one.text
+        limits: dict[str, Any] = {}
+        if one.low > -math.inf:
+            limits["gt" if one.above else "ge"] = one.low
+        if one.high < math.inf:
+            limits["le"] = one.high
+        kind: Any = one.kind if one.default is not None else one.kind | None
+        fields[name] = (kind, Field(one.default, description=text, **limits))
+    return fields
+
+
+RestoreRequest = create_model("RestoreRequest", __base__=PictureRequest, **_fields())
 
 
 class FaceReply(BaseModel):
@@ -85,7 +104,7 @@ def add_routes(app: FastAPI) -> None:
     )
 
 
-def restore_faces(request: RestoreRequest) -> dict[str, Any]:
+def restore_faces(request: RestoreRequest) -> dict[str, Any]:  # pyright: ignore[reportInvalidTypeForm]
     """Restore the faces of a picture.
 
     409 if it was interrupted, 422 for what makes no sense, 503 if the machine can't do it.

@@ -12,11 +12,12 @@ from gradio.context import Context
 from modules import images, scripts, scripts_postprocessing, ui_common, ui_components
 from PIL import Image
 
-from gpen_nodes import DETECTORS, from_uint8, to_uint8
+from gpen_nodes import from_uint8, to_uint8
 
 from .host import Stopped
 from .models import SHIPPED, model_files
 from .restore import FAILURES, count, restore, tell
+from .widgets import CHOICES, slider
 
 __all__ = ["GpenExtras"]
 
@@ -95,26 +96,27 @@ def _restored(
 def _controls(prefix: str) -> tuple[Any, dict[str, Any]]:
     """The section, and what is in it, in the order of ``NAMES``."""
 
-    def share(label: str, value: float, name: str, low: float = 0.0) -> Any:
-        return gr.Slider(low, 1.0, value=value, step=0.01, label=label, elem_id=f"{prefix}_{name}")
+    def slide(label: str, name: str, option: str | None = None) -> Any:
+        option = option or name
+        value, ends = float(CHOICES[option].default), slider(option)
+        return gr.Slider(value=value, label=label, elem_id=f"{prefix}_{name}", **ends)
 
     with ui_components.InputAccordion(False, label="GPEN", elem_id=prefix) as enable:
         with gr.Row():
-            visibility = share("Visibility", 1.0, "visibility")
+            visibility = slide("Visibility", "visibility", "strength")
             model = gr.Dropdown(list(model_files()), value=SHIPPED, label="Model", elem_id=f"{prefix}_model")
             ui_common.create_refresh_button(
                 model, lambda: None, lambda: {"choices": list(model_files())}, f"{prefix}_refresh"
             )
         with gr.Row():
+            known = CHOICES["detector"]
             detector = gr.Dropdown(
-                list(DETECTORS), value="mtcnn", label="Face detector", elem_id=f"{prefix}_detector"
+                list(known.choices), value=known.default, label="Face detector", elem_id=f"{prefix}_detector"
             )
-            min_face = gr.Slider(
-                0, 512, value=0.0, step=1, label="Smallest face, in px", elem_id=f"{prefix}_min_face"
-            )
+            min_face = slide("Smallest face, in px", "min_face")
         with gr.Row():
-            strength = share("Strength", 1.0, "strength")
-            softness = share("Mask softness", 0.4, "softness", low=0.01)
+            strength = slide("Strength", "strength")
+            softness = slide("Mask softness", "softness")
             size = gr.Dropdown(SIZES, value=SIZES[0], label="Size, in px", elem_id=f"{prefix}_size")
     values = visibility, model, detector, min_face, strength, softness, size
     return enable, dict(zip(NAMES, values, strict=True))

@@ -21,7 +21,7 @@ from pipeline import enlarged, read_photo
 from torch import Tensor
 
 import gpen_nodes
-from gpen_nodes import Face
+from gpen_nodes import AlignedFace
 
 
 def main() -> None:
@@ -44,9 +44,8 @@ def main() -> None:
     print(json.dumps({"region_mb": region, "memory_mb": taken, "regions": taken / region}))
 
 
-def _region_mb(picture: Tensor, face: Face) -> float:
+def _region_mb(picture: Tensor, face: AlignedFace) -> float:
     """MB of the rectangle in the picture that a face's crop covers."""
-    assert face.matrix is not None
     size = face.crop_size
     crop_corners = np.array([[0, size, 0, size], [0, 0, size, size]]) - 0.5
     corners = np.linalg.solve(face.matrix[:, :2].numpy(), crop_corners - face.matrix[:, 2:].numpy())

@@ -28,7 +28,7 @@ from report import write_json
 from torch import Tensor
 
 import gpen_nodes
-from gpen_nodes import Face, LocalHost, Restorer
+from gpen_nodes import AlignedFace, DetectedFace, LocalHost, Restorer
 from gpen_nodes.faces import template_points
 
 # Large blocks come from the system and go back when freed; no pages of 2 MB where one of 4 KB does.
@@ -82,7 +82,7 @@ def main() -> None:
     write_json(rows, args.json)
 
 
-def _centres(faces: Sequence[Face], picture: Tensor) -> list[np.ndarray]:
+def _centres(faces: Sequence[DetectedFace], picture: Tensor) -> list[np.ndarray]:
     """Middles of the landmarks and mean eye distances (x, y, distance) as shares of the picture's width."""
     points = [np.array(face.landmarks) / picture.shape[2] for face in faces]
     return [np.append(p.mean(0), np.linalg.norm(p[1] - p[0])) for p in points]
@@ -111,7 +111,7 @@ def enlarged(photo: Tensor, width: int) -> Tensor:
 
 
 def _times(
-    picture: Tensor, found: Sequence[Face], restorer: Restorer, runs: int, steps: Sequence[str]
+    picture: Tensor, found: Sequence[DetectedFace], restorer: Restorer, runs: int, steps: Sequence[str]
 ) -> dict[str, float]:
     """Seconds of each step for one picture [1, H, W, 3], and what follows from them."""
     seconds: dict[str, list[float]] = {}
@@ -122,7 +122,7 @@ def _times(
         seconds.setdefault(name, []).append(time.perf_counter() - start)
         return result
 
-    restored: Sequence[Face] = _aligned(picture, found, restorer.input_size)
+    restored: Sequence[AlignedFace] = _aligned(picture, found, restorer.input_size)
     if "restore" in steps:
         restored = timed("restore_s", lambda: gpen_nodes.restore_faces(restorer, restored, LocalHost("cpu")))
     whole_frame = _WholeFrame(picture, restored) if "whole_frame" in steps and restored else None
@@ -146,17 +146,17 @@ def _times(
     return row
 
 
-def _aligned(picture: Tensor, faces: Sequence[Face], size: int) -> list[Face]:
+def _aligned(picture: Tensor, faces: Sequence[DetectedFace], size: int) -> list[AlignedFace]:
     return [gpen_nodes.align_face(picture, face, size) for face in faces]
 
 
 class _WholeFrame:
     """facexlib's way to align and to paste, on 8-bit pixels as it wants them."""
 
-    def __init__(self, picture: Tensor, restored: Sequence[Face]) -> None:
+    def __init__(self, picture: Tensor, restored: Sequence[AlignedFace]) -> None:
         from facexlib.utils.face_restoration_helper import FaceRestoreHelper
 
-        self._crops = [gpen_nodes.to_uint8(f.crop)[..., ::-1].copy() for f in restored if f.crop is not None]
+        self._crops = [gpen_nodes.to_uint8(f.crop)[..., ::-1].copy() for f in restored]
         self._landmarks = [np.array(face.landmarks) for face in restored]
         size = len(self._crops[0])
         self._helper: Any = FaceRestoreHelper.__new__(FaceRestoreHelper)

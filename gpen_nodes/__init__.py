@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import warnings
-from typing import Any
 
 from .checkpoints import Checkpoint, read_checkpoint, write_checkpoint
-from .crops import replace_crops, restore_crops, restore_faces
+from .crops import replace_crops, restore_crops, restore_faces, stack_crops
 from .degradation import EVALUATION_RECIPE, DegradationRecipe, DegradationValues, apply_degradation, degrade
 from .errors import (
     ArchitectureError,
@@ -25,12 +24,24 @@ from .faces import (
     ORDERS,
     SELECTION_ORDERS,
     TEMPLATES,
-    Face,
+    AlignedFace,
+    AlignOptions,
+    DetectedFace,
+    DetectOptions,
+    FaceChoice,
     FaceReport,
+    PasteOptions,
+    RestoreOptions,
+    SelectOptions,
+    Verdict,
     align_face,
+    align_faces,
     detect_faces,
     draw_faces,
     face_likeness,
+    find_faces,
+    fit_mask,
+    judge_faces,
     paste_back,
     select_faces,
 )
@@ -39,6 +50,7 @@ from .image_files import ImageFile, read_image_file, write_image_file
 from .images import from_uint8, to_uint8
 from .inference import BACKENDS, DTYPES, Backend, Restorer, forget_restorers, get_restorer
 from .model import Discriminator, DiscriminatorConfig, Gpen, GpenConfig, grow
+from .options import Option
 from .pipeline import Restoration, check_aligned, restore_image
 from .weight_files import CATALOGUE as WEIGHT_FILES
 from .weight_files import (
@@ -62,6 +74,8 @@ __all__ = [
     "SELECTION_ORDERS",
     "TEMPLATES",
     "WEIGHT_FILES",
+    "AlignOptions",
+    "AlignedFace",
     "ArchitectureError",
     "Backend",
     "Checkpoint",
@@ -69,9 +83,11 @@ __all__ = [
     "DegenerateOutputError",
     "DegradationRecipe",
     "DegradationValues",
+    "DetectOptions",
+    "DetectedFace",
     "Discriminator",
     "DiscriminatorConfig",
-    "Face",
+    "FaceChoice",
     "FaceError",
     "FaceReport",
     "Gpen",
@@ -82,13 +98,19 @@ __all__ = [
     "ImageFile",
     "LocalHost",
     "MissingWeightsError",
+    "Option",
     "OptionError",
     "OutOfMemoryError",
+    "PasteOptions",
     "Restoration",
+    "RestoreOptions",
     "Restorer",
+    "SelectOptions",
     "UnsafeCheckpointError",
+    "Verdict",
     "WeightFile",
     "align_face",
+    "align_faces",
     "apply_degradation",
     "check_aligned",
     "degrade",
@@ -96,12 +118,15 @@ __all__ = [
     "draw_faces",
     "face_likeness",
     "find_checkpoints",
+    "find_faces",
     "find_weights",
+    "fit_mask",
     "forget_restorers",
     "from_uint8",
     "get_restorer",
     "grow",
     "is_checkpoint_name",
+    "judge_faces",
     "paste_back",
     "read_checkpoint",
     "read_image_file",
@@ -111,15 +136,22 @@ __all__ = [
     "restore_image",
     "select_faces",
     "shipped_model",
+    "stack_crops",
     "to_uint8",
     "write_checkpoint",
     "write_image_file",
 ]
 
-_RENAMED = {"Picture": "ImageFile", "read_picture": "read_image_file", "write_picture": "write_image_file"}
+
+_RENAMED = {
+    "Face": "DetectedFace",
+    "Picture": "ImageFile",
+    "read_picture": "read_image_file",
+    "write_picture": "write_image_file",
+}
 
 
-def __getattr__(name: str) -> Any:
+def __getattr__(name: str) -> object:
     """Names of version 0.1, for one version more."""
     if name not in _RENAMED:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,4 +1,4 @@
-"""Aligned crops of any number of pictures: restored together, or replaced by others."""
+"""Aligned crops of any number of images: restored together, or replaced by others."""
 
 from __future__ import annotations
 
@@ -8,30 +8,44 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from .errors import FaceError, ImageError
-from .faces import Face
+from .errors import ImageError
+from .faces import AlignedFace, DetectedFace
+from .faces.face import all_aligned
 from .host import Host, LocalHost
-from .images import as_rgb
+from .images import as_rgb, check_range
 from .inference import Restorer
 
-__all__ = ["replace_crops", "restore_crops", "restore_faces"]
+__all__ = ["replace_crops", "restore_crops", "restore_faces", "stack_crops"]
 
 
-def restore_faces(restorer: Restorer, faces: Sequence[Face], host: Host | None = None) -> tuple[Face, ...]:
-    """Restore aligned faces of any number of pictures together; gives them back with new crops.
+def restore_faces(
+    restorer: Restorer, faces: Sequence[DetectedFace], host: Host | None = None
+) -> tuple[AlignedFace, ...]:
+    """Restore aligned faces of any number of images together; gives them back with new crops.
 
     Raises:
         FaceError: a face has not been aligned.
     """
-    crops = [face.crop for face in faces if face.crop is not None]
-    if len(crops) != len(faces):
-        raise FaceError("A face without a crop was given; expected faces that align_face has aligned.")
-    if not crops:
+    aligned = all_aligned(faces)
+    if not aligned:
         return ()
-    return replace_crops(faces, restore_crops(restorer, torch.stack(crops), host))
+    return replace_crops(aligned, restore_crops(restorer, stack_crops(aligned), host))
 
 
-def replace_crops(faces: Sequence[Face], crops: Tensor) -> tuple[Face, ...]:
+def stack_crops(faces: Sequence[AlignedFace], size: int = 0) -> Tensor:
+    """The faces' crops as one batch.
+
+    Args:
+        faces: with crops of one side.
+        size: side of the crops in an empty batch, in pixels.
+
+    Returns:
+        [N, S, S, 3] in [0, 1].
+    """
+    return torch.stack([face.crop for face in faces]) if faces else torch.zeros(0, size, size, 3)
+
+
+def replace_crops(faces: Sequence[DetectedFace], crops: Tensor) -> tuple[AlignedFace, ...]:
     """Give aligned faces other crops, such as those that another program has edited.
 
     Args:
@@ -39,15 +53,18 @@ def replace_crops(faces: Sequence[Face], crops: Tensor) -> tuple[Face, ...]:
         crops: [N, S, S, C] in [0, 1], one for each face, of any side; alpha is ignored, gray made RGB.
 
     Raises:
-        ImageError: not as many crops as faces, or crops that are no squares.
+        ImageError: not as many crops as faces, crops that are no squares, or another range.
+        FaceError: a face has not been aligned.
     """
+    aligned = all_aligned(faces)
     batch = as_rgb(crops)
-    if len(batch) != len(faces) or batch.shape[1] != batch.shape[2]:
+    check_range(batch)
+    if len(batch) != len(aligned) or batch.shape[1] != batch.shape[2]:
         raise ImageError(
             f"Found {len(batch)} crops of {batch.shape[2]}×{batch.shape[1]} px; expected one square for each "
-            f"of {len(faces)} faces, in their order."
+            f"of {len(aligned)} faces, in their order."
         )
-    return tuple(dataclasses.replace(face, crop=crop) for face, crop in zip(faces, batch, strict=True))
+    return tuple(dataclasses.replace(face, crop=crop) for face, crop in zip(aligned, batch, strict=True))
 
 
 def restore_crops(restorer: Restorer, crops: Tensor, host: Host | None = None) -> Tensor:
@@ -60,7 +77,9 @@ def restore_crops(restorer: Restorer, crops: Tensor, host: Host | None = None) -
         [N, size, size, 3] float32 in [0, 1], on the crops' device.
 
     Raises:
-        ImageError: crops that are no squares.
+        ImageError: crops that are no squares, or of another range.
         OutOfMemoryError: not even one face fits into the device's memory.
     """
-    return restorer.restore(as_rgb(crops), host or LocalHost())
+    crops = as_rgb(crops)
+    check_range(crops)
+    return restorer.restore(crops, host or LocalHost())

@@ -11,7 +11,19 @@ from torch import Tensor, nn
 
 from .errors import OptionError
 
-__all__ = ["Host", "LocalHost", "resident"]
+__all__ = ["Host", "LocalHost", "as_device", "resident"]
+
+
+def as_device(device: torch.device | str) -> torch.device:
+    """A device by torch's name for it, such as ``cpu`` or ``cuda:1``.
+
+    Raises:
+        OptionError: torch knows none of that name.
+    """
+    try:
+        return torch.device(device)
+    except (RuntimeError, TypeError) as error:
+        raise OptionError(f"device is {device!r}; expected a name such as cpu, cuda:1 or mps.") from error
 
 
 class Host(Protocol):
@@ -67,7 +79,7 @@ class LocalHost:
     """The host when there is none: one fixed device, Ctrl-C to stop.
 
     Args:
-        device: any name that torch knows; None takes CUDA, then MPS, then the CPU.
+        device: a device, or any name that torch knows; None takes CUDA, then MPS, then the CPU.
         on_progress: called with (done, total) after each face.
     """
 
@@ -76,7 +88,7 @@ class LocalHost:
         device: str | torch.device | None = None,
         on_progress: Callable[[int, int], Any] | None = None,
     ) -> None:
-        self._device = torch.device(device or _best_device())
+        self._device = as_device(device or _best_device())
         self._on_progress = on_progress
 
     @property

@@ -13,7 +13,16 @@ from torch import Tensor
 
 from .errors import ImageError
 
-__all__ = ["as_batch", "as_rgb", "from_network", "from_uint8", "resize", "to_network", "to_uint8"]
+__all__ = [
+    "as_batch",
+    "as_rgb",
+    "check_range",
+    "from_network",
+    "from_uint8",
+    "resize",
+    "to_network",
+    "to_uint8",
+]
 
 
 def as_batch(image: Tensor) -> Tensor:
@@ -26,8 +35,13 @@ def as_batch(image: Tensor) -> Tensor:
         ``[B, H, W, C]`` float32 on the same device; no copy where none is needed.
 
     Raises:
-        ImageError: another rank, channel count or an integer dtype.
+        ImageError: no tensor, another rank, channel count or an integer dtype.
     """
+    if not isinstance(image, Tensor):
+        raise ImageError(
+            f"Found an image of the type {type(image).__name__}; expected a torch tensor [B, H, W, C] or "
+            "[H, W, C] in [0, 1]. from_uint8 makes one of a uint8 array: from_uint8(np.asarray(image))."
+        )
     if image.dim() == 3:
         image = image.unsqueeze(0)
     if image.dim() != 4 or image.shape[-1] not in (1, 3, 4) or not image.is_floating_point():
@@ -39,6 +53,31 @@ def as_batch(image: Tensor) -> Tensor:
     return image.to(torch.float32)
 
 
+def check_range(image: Tensor) -> None:
+    """Refuse images of another range, which would be restored to wrong tones or not at all.
+
+    One look at the least and the greatest value, which on a GPU waits for it once. Single values outside of
+    [0, 1] do no harm: filters overshoot, and NaN and what is damaged read as black or white. A whole photo
+    for 8 bits reaches far beyond 16, though, and one for a network, in [-1, 1] or normalised, below -0.5.
+
+    Args:
+        image: of any shape.
+
+    Raises:
+        ImageError: values that are not those of a photo in [0, 1].
+    """
+    if image.numel() == 0:
+        return
+    low, high = torch.stack(torch.aminmax(image.detach().to(torch.float32))).tolist()
+    remedy = ""
+    if 16 < high <= 65535:
+        remedy = f"divide by {255 if high <= 255 else 65535}"
+    elif -4 <= low < -0.5:
+        remedy = "what is in [-1, 1] becomes (x + 1) / 2"
+    if remedy:
+        raise ImageError(f"Found values from {low:g} to {high:g}; expected [0, 1]: {remedy}.")
+
+
 def as_rgb(image: Tensor) -> Tensor:
     """Any image that ``as_batch`` takes as ``[B, H, W, 3]``: gray three times, alpha left out; a view."""
     batch = as_batch(image)[..., :3]
@@ -46,8 +85,18 @@ def as_rgb(image: Tensor) -> Tensor:
 
 
 def from_uint8(array: np.ndarray) -> Tensor:
-    """A uint8 ``[H, W, C]`` (or ``[B, H, W, C]``) RGB array as float32 in [0, 1], same axes."""
-    return torch.from_numpy(np.ascontiguousarray(array)).to(torch.float32).div_(255)
+    """A uint8 ``[H, W, C]`` (or ``[B, H, W, C]``) RGB array as float32 in [0, 1], same axes.
+
+    Raises:
+        ImageError: another dtype.
+    """
+    array = np.asarray(array)
+    if array.dtype != np.uint8:
+        raise ImageError(
+            f"Found an array of {array.dtype}; expected uint8. Divide others by their largest value, "
+            "such as torch.from_numpy(array.astype(np.float32) / 65535) for uint16."
+        )
+    return torch.from_numpy(np.require(array, requirements=["C", "W"])).to(torch.float32).div_(255)
 
 
 def to_uint8(image: Tensor) -> np.ndarray:

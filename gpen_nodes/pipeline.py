@@ -1,39 +1,53 @@
-"""The whole way for pictures: detect, align, restore, paste back."""
+"""The whole way for images: find, align, restore, judge, paste back."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from .crops import restore_faces
 from .errors import FaceError
-from .faces import Face, FaceReport, align_face, detect_faces, paste_back, select_faces, template_points
+from .faces import (
+    AlignedFace,
+    FaceReport,
+    RestoreOptions,
+    align_faces,
+    find_faces,
+    judge_faces,
+    paste_back,
+    report_faces,
+    select_faces,
+    template_points,
+)
 from .host import Host, LocalHost
 from .images import as_batch
 from .inference import Restorer
+from .options import gather
 
 __all__ = ["Restoration", "check_aligned", "restore_image"]
+
+_SURE_ENOUGH = 0.7  # for one face that is expected: a restorer's input may be blurred
 
 
 @dataclass(frozen=True)
 class Restoration:
-    """Restored pictures and how they came to be.
+    """Restored images and how they came to be.
 
     Attributes:
         image: [B, H, W, C] as the input.
         mask: [B, H, W], how much of each pixel comes from a restored face.
-        faces: the restored faces with their crops, in the order asked for.
+        faces: the faces that were pasted, with their restored crops, in the order asked for.
         aligned: the same faces with their crops before restoration.
-        reports: one for every detected face.
+        reports: one for every face that was found.
     """
 
     image: Tensor
     mask: Tensor
-    faces: tuple[Face, ...]
-    aligned: tuple[Face, ...]
+    faces: tuple[AlignedFace, ...]
+    aligned: tuple[AlignedFace, ...]
     reports: tuple[FaceReport, ...]
 
     @property
@@ -49,79 +63,73 @@ class Restoration:
 def restore_image(
     image: Tensor,
     restorer: Restorer,
+    options: RestoreOptions | None = None,
     *,
-    detector: str = "mtcnn",
-    detector_weights: str | Path | None = None,
-    template: str = "gpen",
-    min_score: float = 0.9,
-    quarter_turns: bool = False,
-    min_face: float = 0,
-    max_faces: int | None = None,
-    order: str = "size",
-    strength: float = 1.0,
-    softness: float = 0.4,
+    mask: Tensor | None = None,
     host: Host | None = None,
+    **keywords: Any,
 ) -> Restoration:
-    """Restore the faces of pictures.
+    """Restore the faces of images: the five steps, which are public themselves, in one call.
 
     Args:
         image: [B, H, W, C] or [H, W, C], C of 1, 3 or 4, in [0, 1].
         restorer: the network; see ``get_restorer``.
-        detector: see ``detect_faces``, as are ``min_score``, ``quarter_turns`` and ``order``.
-        detector_weights: its file, where it is not in the usual place.
-        template: where the network expects eyes, nose and mouth; see ``align_face``.
-        min_face, max_faces: leave out small faces, and all beyond the first of each picture.
-        strength: 0 leaves the picture as it is, 1 shows the restored face alone.
-        softness: how far a pasted face fades out; see ``paste_back``.
+        options: see ``RestoreOptions``. The fields of its parts are keywords, such as ``strength``,
+            ``softness``, ``match_colour``, ``detector``, ``min_face``, ``max_faces``, ``order`` or
+            ``template``.
+        mask: [B, H, W], [1, H, W] or [H, W] in [0, 1], how far pasting is allowed; None is fully everywhere.
         host: device, progress and interrupts; None takes the best device of this machine.
 
     Returns:
-        A picture without faces comes back unchanged, and ``reports`` is empty.
+        An image without faces comes back unchanged, and ``reports`` is empty.
+
+    Raises:
+        OptionError: an unknown option, a value that makes no sense, or a mask of another size.
+        ImageError: an unusable image.
     """
+    options = gather(RestoreOptions, options, keywords)
     host = host or LocalHost()
     batch = as_batch(image)
-    found = detect_faces(
-        batch,
-        detector=detector,
-        weights=detector_weights,
-        min_score=min_score,
-        quarter_turns=quarter_turns,
-        order=order,
-        device=host.device,
-        check_interrupt=host.check_interrupt,
-    )
-    reports = select_faces(found, min_face=min_face, max_faces=max_faces)
-    aligned = []
-    for report in reports:
-        if report.restored:
-            host.check_interrupt()
-            aligned.append(align_face(batch, report.face, restorer.input_size, template=template))
+    choices = select_faces(find_faces(batch, options.detect, host=host), options.select)
+    selected = [choice.face for choice in choices if choice.selected]
+    aligned = align_faces(batch, selected, restorer.input_size, options.align, host=host)
     restored = restore_faces(restorer, aligned, host)
-    pasted, mask = paste_back(batch, restored, strength=strength, softness=softness)
-    return Restoration(pasted, mask, restored, tuple(aligned), reports)
+    verdicts = judge_faces(batch, aligned, restored, options)
+    faces = tuple(verdict.face for verdict in verdicts if verdict.accepted)
+    pasted, changed = paste_back(batch, faces, options.paste, mask=mask)
+    before = tuple(face for face, verdict in zip(aligned, verdicts, strict=True) if verdict.accepted)
+    return Restoration(pasted, changed, faces, before, tuple(report_faces(choices, verdicts)))
 
 
-def check_aligned(crop: Tensor, *, template: str = "gpen", detector: str = "mtcnn") -> None:
-    """Make sure that a picture is an aligned face: a face lies about where the template expects it.
+def check_aligned(
+    crop: Tensor, options: RestoreOptions | None = None, *, host: Host | None = None, **keywords: Any
+) -> None:
+    """Make sure that an image is an aligned face: a face lies about where the template expects it.
 
     Args:
         crop: [S, S, C] or [1, S, S, C] in [0, 1]. The landmarks may be off by half of the eye distance, since
             a blurred face is found inexactly and templates differ.
+        options: see ``RestoreOptions``, whose parts' fields are keywords, too: those that find and align
+            faces count. A face needs no higher score than 0.7.
+        host: where the detector runs; None takes the crop's device.
 
     Raises:
         FaceError: says what was found instead.
     """
+    options = gather(RestoreOptions, options, keywords)
     batch = as_batch(crop)
     height, width = batch.shape[1:3]
-    found = detect_faces(batch, detector=detector, min_score=0.7)
+    least = min(options.detect.min_score, _SURE_ENOUGH)
+    found = find_faces(batch, options.detect, host=host, min_score=least)
     if not found:
-        raise FaceError("No face was found in this picture, where an aligned face crop is expected.")
+        raise FaceError("No face was found in this image, where an aligned face crop is expected.")
     # A crop need not be square on disk: it will be resized to the model's square.
-    expected = torch.tensor(template_points(template, 512))
+    expected = torch.tensor(template_points(options.align.template, 512))
+    eye_distance = (expected[0] - expected[1]).norm()
     offsets = []
     for face in found:
         points = torch.tensor(face.landmarks) * torch.tensor([512 / width, 512 / height])
-        offsets.append((points - expected).norm(dim=1).mean().item() / 107.4)
+        offsets.append(((points - expected).norm(dim=1).mean() / eye_distance).item())
     if min(offsets) > 0.5:
         raise FaceError(
             f"A face was found, but {min(offsets):.1f} eye distances from where an aligned crop has it."

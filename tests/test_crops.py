@@ -6,7 +6,8 @@ import pytest
 import torch
 
 from gpen_nodes import (
-    Face,
+    AlignedFace,
+    DetectedFace,
     FaceError,
     ImageError,
     LocalHost,
@@ -18,7 +19,8 @@ from gpen_nodes import (
 )
 
 CPU = LocalHost("cpu")
-FACE = Face((0, 0, 50, 50), ((0, 0),) * 5, 1.0, 0, (100, 100))
+FOUND = ((0, 0, 50, 50), ((0, 0),) * 5, 1.0, 0, (100, 100))
+FACE = AlignedFace(*FOUND, torch.eye(2, 3), torch.zeros(8, 8, 3), 8)
 
 
 @pytest.fixture
@@ -36,8 +38,8 @@ def test_alpha_is_ignored_and_gray_is_colour(restorer):
 
 
 def test_faces_must_be_aligned_to_be_restored(restorer):
-    with pytest.raises(FaceError, match="aligned"):
-        restore_faces(restorer, [FACE], CPU)
+    with pytest.raises(FaceError, match="align_faces"):
+        restore_faces(restorer, [DetectedFace(*FOUND)], CPU)
 
 
 def test_edited_crops_take_the_place_of_the_faces_own():

@@ -10,7 +10,9 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from gpen_nodes import ImageError, from_uint8, to_uint8
-from gpen_nodes.images import as_batch, from_network, resize, to_network
+from gpen_nodes.images import as_batch, check_range, from_network, resize, to_network
+
+PHOTO = torch.linspace(0, 1, 48).reshape(1, 4, 4, 3)
 
 
 def test_every_uint8_value_comes_back():
@@ -61,3 +63,30 @@ def test_as_batch_adds_an_axis_and_copies_nothing():
 def test_refuses_what_is_no_image(bad):
     with pytest.raises(ImageError, match=r"\[B, H, W, C\]"):
         as_batch(bad)
+
+
+@pytest.mark.parametrize("image", [255 * PHOTO, 65535 * PHOTO, 2 * PHOTO - 1, (PHOTO - 0.45) / 0.225])
+def test_images_of_other_ranges_are_refused(image):
+    with pytest.raises(ImageError, match=r"Found values from .*expected \[0, 1\]"):
+        check_range(image)
+
+
+def test_stray_values_are_no_other_range():
+    for value in (-0.3, 1.3, 5.0, -1e30, float("nan"), float("inf")):
+        spoilt = PHOTO.clone()
+        spoilt[0, 0] = value
+        check_range(spoilt)
+    check_range(PHOTO[:0])
+
+
+@pytest.mark.parametrize("image", [PHOTO.numpy(), Image.new("RGB", (4, 4)), [[0.5]], None])
+def test_what_is_no_tensor_is_refused(image):
+    with pytest.raises(ImageError, match="from_uint8"):
+        as_batch(image)
+
+
+def test_only_eight_bits_are_taken_as_such():
+    for dtype in (np.uint16, np.float32, np.int64, bool):
+        with pytest.raises(ImageError, match=np.dtype(dtype).name):
+            from_uint8(np.zeros((4, 4, 3), dtype))
+    assert from_uint8(np.asarray(Image.new("RGB", (5, 4), "white"))).tolist() == torch.ones(4, 5, 3).tolist()

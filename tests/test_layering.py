@@ -20,20 +20,20 @@ BELOW = {
     "images": set(),
     "host": set(),
     "atomic": set(),
-    "weight_files": {"atomic"},
-    "weights": {"weight_files"},
+    "weight_files": {"atomic", "protobuf"},
     "torch_state": set(),
     "model": set(),
     "backbones": {"checkpoints"},
     "degradation": {"images"},
-    "faces": {"images", "weight_files", "torch_state", "checkpoints"},
+    "options": set(),
+    "faces": {"images", "options", "host", "weight_files", "torch_state", "checkpoints"},
     "image_files": {"images", "atomic"},
     "facesets": {"images", "atomic", "image_files"},
     "protobuf": set(),
     "checkpoints": {"model", "atomic", "protobuf", "weight_files"},
     "inference": {"model", "checkpoints", "images", "host", "atomic", "torch_state", "weight_files"},
     "crops": {"faces", "inference", "host", "images"},
-    "pipeline": {"faces", "crops", "inference", "host", "images"},
+    "pipeline": {"faces", "crops", "inference", "host", "images", "options"},
 }
 LOWER = set(BELOW)
 BELOW["evaluation"] = LOWER
@@ -76,6 +76,28 @@ def test_imports_only_what_lies_below(path):
     assert found <= allowed, f"{part} imports {sorted(found - allowed)}"
 
 
+# Within faces/ each part may import those before it.
+FACES = (
+    "geometry",
+    "face",
+    "orders",
+    "indices",
+    "detectors",
+    "options",
+    "selection",
+    "finding",
+)
+FACES += ("alignment", "blending", "identity", "drawing", "judging", "__init__")
+
+
+@pytest.mark.parametrize("path", sorted((PACKAGE / "faces").rglob("*.py")), ids=lambda p: p.stem)
+def test_parts_of_faces_import_only_those_before(path):
+    own = path.relative_to(PACKAGE / "faces").parts[0].removesuffix(".py")
+    names = {name.split(".")[2] for name in imports(path) if name.startswith("gpen_nodes.faces.")}
+    allowed = {own, *FACES[: FACES.index(own)]}
+    assert names <= allowed, f"{own} imports {sorted(names - allowed)}"
+
+
 @pytest.mark.parametrize("path", FILES, ids=lambda p: str(p.relative_to(PACKAGE)))
 def test_hosts_stay_outside_and_heavy_packages_load_late(path):
     assert not {name.split(".")[0] for name in imports(path)} & HOSTS
@@ -105,7 +127,7 @@ def test_only_the_loop_knows_the_distributed_engine():
 
 
 # The WebUI's door: its parts may import those before them, and the shims of the root nothing but the door.
-EXTENSION = ("models", "host", "restore", "settings", "face_restorer", "extras", "api", "scripts")
+EXTENSION = ("models", "host", "restore", "widgets", "settings", "face_restorer", "extras", "api", "scripts")
 EXTENSION_FILES = sorted((ROOT / "a1111_extension").rglob("*.py"))
 SHIMS = ["install.py", "preload.py", "scripts/gpen.py"]
 DOORS = ["__init__.py", "comfy_nodes.py", *SHIMS, *(str(p.relative_to(ROOT)) for p in EXTENSION_FILES)]

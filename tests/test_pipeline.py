@@ -9,12 +9,23 @@ import torch
 
 from gpen_nodes import (
     FaceError,
+    ImageError,
     LocalHost,
+    MissingWeightsError,
+    OptionError,
+    RestoreOptions,
     Restorer,
+    Verdict,
     align_face,
+    align_faces,
     check_aligned,
     detect_faces,
+    find_faces,
+    judge_faces,
+    paste_back,
+    pipeline,
     read_checkpoint,
+    restore_faces,
     restore_image,
 )
 
@@ -24,6 +35,11 @@ CPU = LocalHost("cpu")
 class Unchanged(torch.nn.Module):
     def forward(self, x, check):
         return x
+
+
+class Darker(torch.nn.Module):
+    def forward(self, x, check):
+        return x - 0.3
 
 
 @pytest.fixture
@@ -88,6 +104,75 @@ def test_an_empty_batch_comes_back_empty(identity):
     assert result.image.shape == (0, 64, 48, 4)
     assert result.mask.shape == (0, 64, 48)
     assert result.text == ""
+
+
+def test_options_come_by_keyword_or_as_a_value(astronaut, identity):
+    options = RestoreOptions().changed(strength=0.5, min_face=20)
+    given = restore_image(astronaut, identity, options, host=CPU)
+    assert torch.equal(restore_image(astronaut, identity, strength=0.5, host=CPU).image, given.image)
+    assert torch.equal(restore_image(astronaut, identity, options, strength=0, host=CPU).image[0], astronaut)
+    with pytest.raises(OptionError, match=r"unknown options: sharpness.*softness"):
+        restore_image(astronaut, identity, sharpness=1, host=CPU)
+
+
+def test_a_mask_and_the_pictures_tones_reach_paste_back(astronaut, identity, monkeypatch):
+    monkeypatch.setattr(identity, "module", Darker())
+    mask = torch.zeros(512, 512)
+    mask[:, :224] = 1  # through the middle of the face
+    whole, left, toned = (
+        restore_image(astronaut, identity, host=CPU, **more)
+        for more in ({}, {"mask": mask}, {"match_colour": True})
+    )
+    assert torch.equal(left.image[0, :, 224:], astronaut[:, 224:])
+    assert torch.equal(left.image[0, :, :224], whole.image[0, :, :224])
+    inside = whole.mask[0] == 1
+    off, less = ((one.image[0] - astronaut)[inside].mean().abs() for one in (whole, toned))
+    assert off > 0.1
+    assert less < 0.01
+
+
+def test_a_face_that_is_judged_unfit_is_left_and_reported(astronaut, identity, monkeypatch):
+    def judge(images, aligned, restored, options):
+        return tuple(Verdict(face, accepted=False, why="unlike before") for face in restored)
+
+    monkeypatch.setattr(pipeline, "judge_faces", judge)
+    result = restore_image(astronaut, identity, host=CPU)
+    assert torch.equal(result.image[0], astronaut)
+    assert result.faces == result.aligned == ()
+    (report,) = result.reports
+    assert (report.selected, report.restored, report.why) == (True, False, "unlike before")
+    assert result.text.endswith("left as it is, unlike before")
+
+
+def test_what_was_not_asked_for_is_told_from_what_failed(astronaut, identity):
+    (report,) = restore_image(astronaut, identity, indices="1-", host=CPU).reports
+    assert (report.selected, report.restored, report.why) == (False, False, "number 0 was not asked for")
+    assert report.to_dict()["selected"] is False
+
+
+def test_the_steps_one_by_one_are_the_whole(astronaut, identity):
+    found = find_faces(astronaut)
+    aligned = align_faces(astronaut, found, 256)
+    restored = restore_faces(identity, aligned, CPU)
+    verdicts = judge_faces(astronaut, aligned, restored)
+    pasted, mask = paste_back(astronaut, [one.face for one in verdicts if one.accepted])
+    whole = restore_image(astronaut, identity, host=CPU)
+    assert torch.equal(pasted, whole.image)
+    assert torch.equal(mask, whole.mask)
+
+
+@pytest.mark.parametrize("wrong", [255.0, "array", "negative"])
+def test_images_of_another_range_or_type_are_refused(astronaut, identity, wrong):
+    images = {255.0: astronaut * 255, "array": astronaut.numpy(), "negative": astronaut * 2 - 1}
+    with pytest.raises(ImageError, match=r"expected .*\[0, 1\]"):
+        restore_image(images[wrong], identity, host=CPU)
+
+
+def test_the_check_heeds_detector_and_host(astronaut, tmp_path, recording_host):
+    with pytest.raises(MissingWeightsError, match=r"none\.pth"):
+        check_aligned(astronaut, detector="retinaface_mobile0.25", detector_weights=tmp_path / "none.pth")
+    with pytest.raises(KeyboardInterrupt):
+        check_aligned(astronaut, host=recording_host(patience=0))
 
 
 def test_an_interrupt_stops_before_the_next_picture_is_searched(astronaut, identity, recording_host):

@@ -14,7 +14,7 @@ from tqdm import tqdm
 
 from ..atomic import remedy, replacing
 from ..errors import FaceError, GpenError, OptionError
-from ..faces import DETECTORS, ORDERS, TEMPLATES
+from ..faces import ORDERS, RestoreOptions
 from ..host import LocalHost
 from ..image_files import ImageFile, write_image_file
 from ..images import resize
@@ -22,8 +22,15 @@ from ..inference import DTYPES, Restorer, get_restorer
 from ..pipeline import check_aligned, restore_image
 from ..weight_files import model_path, shipped_model
 from .inputs import add_max_pixels, plan_outputs, read_input, say
+from .options import add_options, chosen_options
 
 __all__ = ["add_parsers"]
+
+# What the command offers of ``RestoreOptions``; the help shows them in this order.
+OPTIONS = (
+    *("detector", "detector_weights", "quarter_turns", "template", "min_score", "min_face", "max_faces"),
+    *("order", "strength", "softness", "match_colour"),
+)
 
 
 def add_parsers(commands: Any) -> None:
@@ -44,19 +51,7 @@ def add_parsers(commands: Any) -> None:
     )
     p.add_argument("--size", type=int, metavar="PX", help="check that the model restores at this size")
     p.add_argument("--face_align", action="store_true", help="find, align, restore and paste back every face")
-    p.add_argument("--detector", choices=DETECTORS, default="mtcnn")
-    p.add_argument("--detector_weights", metavar="FILE", help="its weights, if not in the usual place")
-    p.add_argument("--quarter_turns", action="store_true", help="also find faces on their side or head")
-    p.add_argument(
-        "--template", choices=sorted(TEMPLATES), default="gpen", help="alignment the model expects"
-    )
-    p.add_argument("--min_score", type=float, default=0.9, help="how sure the detector has to be")
-    p.add_argument("--min_face", type=float, default=0, metavar="PX", help="leave smaller faces as they are")
-    p.add_argument("--max_faces", type=int, metavar="N", help="restore the first N faces of each picture")
-    p.add_argument("--order", choices=ORDERS, default="size", help="what comes first for --max_faces")
-    p.add_argument(
-        "--strength", type=float, default=1.0, help="0 keeps the picture, 1 shows the restored face"
-    )
+    add_options(p, RestoreOptions(), OPTIONS, order=ORDERS)
     add_max_pixels(p)
     p.add_argument("--device", help="such as cpu, cuda:1, mps; else the best one")
     p.add_argument("--dtype", choices=["auto", *sorted(DTYPES)], default="auto")
@@ -79,7 +74,8 @@ def add_parsers(commands: Any) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Restore every input; 1 if any failed."""
-    _check(args)
+    options = chosen_options(args, RestoreOptions(), OPTIONS)
+    _check_device(args.device)
     pairs = plan_outputs(args.input, args.output, suffix="_restored")
     if not args.overwrite:
         _spare_inputs(pairs)
@@ -97,7 +93,7 @@ def run(args: argparse.Namespace) -> int:
     entries: list[dict[str, Any]] = []
     try:
         for source, target in tqdm(pairs, desc="pictures", unit="", disable=len(pairs) < 2 or None):
-            entries.append(_attempt(source, target, restorer, args))
+            entries.append(_attempt(source, target, restorer, options, args))
     finally:
         if args.report:
             _write_report(args.report, entries)
@@ -112,17 +108,13 @@ def _write_report(report: str, entries: list[dict[str, Any]]) -> None:
         raise OptionError(f"--report {report} cannot be written: {remedy(error)}") from error
 
 
-def _check(args: argparse.Namespace) -> None:
-    if not 0 <= args.strength <= 1:
-        raise OptionError(f"--strength is {args.strength:g}; expected 0 to 1.")
-    if args.max_faces is not None and args.max_faces < 1:
-        raise OptionError(f"--max_faces is {args.max_faces}; expected 1 or more.")
-    if args.device is not None:
+def _check_device(device: str | None) -> None:
+    if device is not None:
         try:
-            torch.zeros(1, device=args.device)
+            torch.zeros(1, device=device)
         except Exception as error:  # Each backend has its own way to say that it is not there.
             reason = str(error).strip().splitlines()[0]
-            raise OptionError(f"--device {args.device} cannot be used here: {reason}") from error
+            raise OptionError(f"--device {device} cannot be used here: {reason}") from error
 
 
 def _spare_inputs(pairs: list[tuple[Path, Path]]) -> None:
@@ -134,14 +126,16 @@ def _spare_inputs(pairs: list[tuple[Path, Path]]) -> None:
             )
 
 
-def _attempt(source: Path, target: Path, restorer: Restorer, args: argparse.Namespace) -> dict[str, Any]:
+def _attempt(
+    source: Path, target: Path, restorer: Restorer, options: RestoreOptions, args: argparse.Namespace
+) -> dict[str, Any]:
     """Restore one file and say what became of it. A failure is told, recorded, and stops no other file."""
     entry: dict[str, Any] = {"input": str(source), "output": None, "faces": []}
     try:
         picture = read_input(source, args.max_pixels)
         if picture.damage:
             entry["damage"] = list(picture.damage)
-        entry["faces"] = _restore_file(source, picture, target, restorer, args)
+        entry["faces"] = _restore_file(source, picture, target, restorer, options, args)
         entry["output"] = str(target)
     except GpenError as error:
         entry["error"] = str(error)
@@ -153,10 +147,15 @@ def _attempt(source: Path, target: Path, restorer: Restorer, args: argparse.Name
 
 
 def _restore_file(
-    source: Path, picture: ImageFile, target: Path, restorer: Restorer, args: argparse.Namespace
+    source: Path,
+    picture: ImageFile,
+    target: Path,
+    restorer: Restorer,
+    options: RestoreOptions,
+    args: argparse.Namespace,
 ) -> list[dict[str, Any]]:
     restored, reports = (_restore_photo if args.face_align else _restore_crop)(
-        source, picture, restorer, args
+        source, picture, restorer, options, args
     )
     target.parent.mkdir(parents=True, exist_ok=True)
     write_image_file(target, restored, like=picture, overwrite=True)
@@ -171,7 +170,7 @@ def _restore_file(
 
 
 def _restore_photo(
-    source: Path, picture: ImageFile, restorer: Restorer, args: argparse.Namespace
+    source: Path, picture: ImageFile, restorer: Restorer, options: RestoreOptions, args: argparse.Namespace
 ) -> tuple[Tensor, list[dict[str, Any]]]:
     with tqdm(desc="faces", unit="", leave=False, disable=None) as bar:
 
@@ -179,20 +178,8 @@ def _restore_photo(
             bar.total, bar.n = total, done
             bar.refresh()
 
-        result = restore_image(
-            picture.image,
-            restorer,
-            detector=args.detector,
-            detector_weights=args.detector_weights,
-            template=args.template,
-            min_score=args.min_score,
-            quarter_turns=args.quarter_turns,
-            min_face=args.min_face,
-            max_faces=args.max_faces,
-            order=args.order,
-            strength=args.strength,
-            host=LocalHost(args.device, show),
-        )
+        host = LocalHost(args.device, show)
+        result = restore_image(picture.image, restorer, options, host=host)
     if not result.reports:
         say(f"{source}: no face found; the picture is unchanged. A lower --min_score finds more.")
     if args.save_faces:
@@ -202,12 +189,12 @@ def _restore_photo(
 
 
 def _restore_crop(
-    source: Path, picture: ImageFile, restorer: Restorer, args: argparse.Namespace
+    source: Path, picture: ImageFile, restorer: Restorer, options: RestoreOptions, args: argparse.Namespace
 ) -> tuple[Tensor, list[dict[str, Any]]]:
     """The whole picture is one aligned face; the result has the model's size."""
     if not args.force:
         try:
-            check_aligned(picture.image, template=args.template, detector=args.detector)
+            check_aligned(picture.image, options, host=LocalHost(args.device))
         except FaceError as error:
             raise FaceError(
                 f"{error} Add --face_align to find and align the faces of a photo, or --force to restore it "
@@ -215,12 +202,12 @@ def _restore_crop(
             ) from error
     crop = resize(picture.image, restorer.input_size, restorer.input_size)
     restored = restorer.restore(crop, LocalHost(args.device))
-    restored = torch.lerp(resize(crop, *restored.shape[1:3]), restored, args.strength)
+    restored = torch.lerp(resize(crop, *restored.shape[1:3]), restored, options.paste.strength)
     if args.save_faces:
         _save_face(args.save_faces, source.stem, crop[0], restored[0])
     height, width = picture.image.shape[1:3]
     face = {"box": [0, 0, width, height], "landmarks": None, "score": None, "size": float(min(width, height))}
-    return restored, [face | {"image_index": 0, "restored": True, "why": ""}]
+    return restored, [face | {"image_index": 0, "selected": True, "restored": True, "why": ""}]
 
 
 def _save_face(folder: str, name: str, before: Tensor | None, after: Tensor | None) -> None:

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..images import as_batch, from_uint8, to_uint8
+from ..images import as_batch, check_range, from_uint8, to_uint8
 from .recipe import DegradationRecipe, DegradationValues
 
 __all__ = ["apply_degradation", "degrade"]
@@ -39,6 +39,7 @@ def degrade(
         ImageError: not an image.
     """
     batch = as_batch(image)
+    check_range(batch)
     drawn = [recipe.draw(generator) for _ in batch]
     return _degraded(batch, drawn).reshape(image.shape), drawn
 

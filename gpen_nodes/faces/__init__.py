@@ -1,25 +1,44 @@
-"""Faces: found, cut out upright, and pasted back."""
+"""Faces: found, selected, cut out upright, judged, and pasted back."""
 
-from .align import TEMPLATES, align_face, template_points
-from .detect import DETECTORS, detect_faces
-from .draw import draw_faces
-from .face import Face
+from .alignment import align_face, align_faces
+from .blending.mask import fit_mask
+from .blending.paste import paste_back
+from .detectors import DETECTORS
+from .drawing import draw_faces
+from .face import AlignedFace, DetectedFace
+from .finding import detect_faces, find_faces
+from .geometry.templates import TEMPLATES, template_points
 from .identity import face_likeness
-from .paste import paste_back
-from .select import ORDERS, SELECTION_ORDERS, FaceReport, select_faces
+from .judging import FaceReport, Verdict, judge_faces, report_faces
+from .options import AlignOptions, DetectOptions, PasteOptions, RestoreOptions, SelectOptions
+from .orders import ORDERS, SELECTION_ORDERS
+from .selection import FaceChoice, select_faces
 
 __all__ = [
     "DETECTORS",
     "ORDERS",
     "SELECTION_ORDERS",
     "TEMPLATES",
-    "Face",
+    "AlignOptions",
+    "AlignedFace",
+    "DetectOptions",
+    "DetectedFace",
+    "FaceChoice",
     "FaceReport",
+    "PasteOptions",
+    "RestoreOptions",
+    "SelectOptions",
+    "Verdict",
     "align_face",
+    "align_faces",
     "detect_faces",
     "draw_faces",
     "face_likeness",
+    "find_faces",
+    "fit_mask",
+    "judge_faces",
     "paste_back",
+    "report_faces",
     "select_faces",
     "template_points",
 ]

@@ -1,23 +1,25 @@
-"""The value that travels between detection, alignment, restoration and paste-back."""
+"""The values that travel from detection over alignment and restoration to paste-back."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any
 
 from torch import Tensor
 
-__all__ = ["Face", "Points"]
+from ..errors import FaceError
+from .geometry.templates import Points
 
-Points = tuple[tuple[float, float], ...]
-"""Landmarks as (x, y) pixels: left eye, right eye, nose, left and right mouth corner, as the viewer sees."""
+__all__ = ["AlignedFace", "DetectedFace", "all_aligned"]
 
 
 @dataclass(frozen=True, eq=False)
-class Face:
-    """One face of one image.
+class DetectedFace:
+    """One face of one image, as a detector found it.
 
     Coordinates are pixels of the image that was searched, with integers at pixel centres (OpenCV's
-    convention). A face starts with what detection knows; ``align_face`` adds ``crop`` and ``matrix``.
+    convention).
 
     Attributes:
         box: x0, y0, x1, y1.
@@ -25,10 +27,6 @@ class Face:
         score: the detector's, in [0, 1].
         image_index: which image of the batch.
         image_size: (height, width) of that image, so that paste-back can tell how far it was scaled since.
-        matrix: [2, 3] float64 on the CPU, from image to crop pixels, or None before alignment.
-        crop: [S, S, 3] in [0, 1], or None before alignment. Restoring replaces it; its side may then be
-            another.
-        crop_size: side of the crop that ``matrix`` maps to, in pixels; 0 before alignment.
     """
 
     box: tuple[float, float, float, float]
@@ -36,9 +34,6 @@ class Face:
     score: float
     image_index: int
     image_size: tuple[int, int]
-    matrix: Tensor | None = None
-    crop: Tensor | None = None
-    crop_size: int = 0
 
     @property
     def size(self) -> float:
@@ -51,3 +46,50 @@ class Face:
         """(x, y) of the box's middle."""
         x0, y0, x1, y1 = self.box
         return (x0 + x1) / 2, (y0 + y1) / 2
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for JSON; pixels of the image that was searched."""
+        return {
+            "image_index": self.image_index,
+            "box": [round(v, 2) for v in self.box],
+            "landmarks": [[round(x, 2), round(y, 2)] for x, y in self.landmarks],
+            "score": round(self.score, 4),
+            "size": round(self.size, 1),
+        }
+
+    def __str__(self) -> str:
+        """Such as ``face of 131 px at (220, 114), score 1.00``."""
+        x, y = self.centre
+        return f"face of {self.size:.0f} px at ({x:.0f}, {y:.0f}), score {self.score:.2f}"
+
+
+@dataclass(frozen=True, eq=False)
+class AlignedFace(DetectedFace):
+    """A face with its upright crop, before or after restoration.
+
+    Attributes:
+        matrix: [2, 3] float64 on the CPU, from image to crop pixels.
+        crop: [S, S, 3] in [0, 1]. Restoring replaces it; its side may then be another.
+        crop_size: side of the crop that ``matrix`` maps to, in pixels.
+    """
+
+    matrix: Tensor = field(repr=False)
+    crop: Tensor = field(repr=False)
+    crop_size: int
+
+
+def all_aligned(faces: Iterable[DetectedFace]) -> list[AlignedFace]:
+    """The same faces, once it is certain that each has been aligned.
+
+    Raises:
+        FaceError: one hasn't.
+    """
+    aligned: list[AlignedFace] = []
+    for face in faces:
+        if not isinstance(face, AlignedFace):
+            raise FaceError(
+                f"Found {type(face).__name__}, which has no crop; expected an AlignedFace. "
+                "Align faces with align_faces first."
+            )
+        aligned.append(face)
+    return aligned

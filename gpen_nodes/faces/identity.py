@@ -18,10 +18,11 @@ from torch import Tensor, nn
 
 from ..errors import ArchitectureError, FaceError
 from ..weight_files import read_onnx_weights
-from .align import ARCFACE_POINTS, align_face, similarity, template_points
-from .detect import detect_faces
-from .face import Face
-from .resample import compose, resizing, warp
+from .alignment import align_face
+from .face import AlignedFace, DetectedFace, all_aligned
+from .finding import detect_faces
+from .geometry.resample import compose, resizing, warp
+from .geometry.templates import ARCFACE_POINTS, similarity, template_points
 
 __all__ = ["FaceEmbedder", "arcface_crop", "face_likeness"]
 
@@ -48,11 +49,11 @@ def arcface_crop(crops: Tensor, template: str = "gpen") -> Tensor:
 
 
 @torch.inference_mode()
-def face_likeness(faces: Sequence[Face], reference: Tensor, weights: str | Path) -> tuple[float, ...]:
+def face_likeness(faces: Sequence[DetectedFace], reference: Tensor, weights: str | Path) -> tuple[float, ...]:
     """How much aligned faces look like a person.
 
     Args:
-        faces: aligned by ``align_face``, to any template and size.
+        faces: aligned by ``align_faces``, to any template and size.
         reference: [B, H, W, C] or [H, W, C] in [0, 1], photos of the person, whose largest face counts.
         weights: MobileFaceNet.onnx, see docs/checkpoints.md; kept once read.
 
@@ -64,14 +65,15 @@ def face_likeness(faces: Sequence[Face], reference: Tensor, weights: str | Path)
         FaceError: no face in the reference, or a face that isn't aligned.
         CheckpointError: the weights are missing, damaged or another network's.
     """
+    aligned = all_aligned(faces)
     persons = detect_faces(reference, max_faces=1)
     if not persons:
         raise FaceError("No face was found in the reference picture. Give one that shows the person's face.")
-    if not faces:
+    if not aligned:
         return ()
     embedder = _embedder(str(weights))
     known = embedder(torch.cat([_arcface_crop_of(align_face(reference, face, 256)) for face in persons]))
-    found = embedder(torch.cat([_arcface_crop_of(face) for face in faces]))
+    found = embedder(torch.cat([_arcface_crop_of(face) for face in aligned]))
     return tuple((found @ known.T).amax(1).tolist())
 
 
@@ -80,10 +82,8 @@ def _embedder(weights: str) -> FaceEmbedder:
     return FaceEmbedder.load(weights)
 
 
-def _arcface_crop_of(face: Face) -> Tensor:
+def _arcface_crop_of(face: AlignedFace) -> Tensor:
     """[1, 3, 112, 112] on the CPU, by the face's own landmarks: whatever it was aligned to."""
-    if face.crop is None or face.matrix is None:
-        raise FaceError("A face that isn't aligned has no looks. Align it with align_face first.")
     side = len(face.crop)
     landmarks = torch.tensor(face.landmarks, dtype=torch.float64)
     to_crop = compose(resizing(side / face.crop_size, side / face.crop_size), face.matrix)

@@ -53,10 +53,10 @@ def get_restorer(
             "weights come from."
         ) from error
     stamp, backend = (stat.st_mtime_ns, stat.st_size), choose_backend(backend, cuda_graphs)
+    host = host or LocalHost(device)
     with _lock:
         trial = None
         if dtype == "auto":
-            host = host or LocalHost(device)
             trial = path, stamp, host.device, backend
             dtype = _chosen.get(trial, dtype)
         restorer = _used.get((path, stamp, dtype, backend))

@@ -35,7 +35,8 @@ def widen(model: Gpen, narrow: float) -> Gpen:
     wide = Gpen(dataclasses.replace(model.config, narrow=narrow)).to(next(model.parameters()))
     for name, module in wide.named_modules():
         slim = model.get_submodule(name)
-        gain = slim.scale / module.scale if isinstance(getattr(module, "scale", None), float) else 1.0
+        before, after = (getattr(m, "scale", None) for m in (slim, module))  # 1/√fan-in of equalised layers
+        gain = before / after if isinstance(before, float) and isinstance(after, float) else 1.0
         for own, tensor in module.named_parameters(recurse=False):
             source = slim.get_parameter(own)
             _place(source * gain if own == "weight" else source, tensor, f"{name}.{own}", model)
@@ -50,9 +51,9 @@ def _place(source: Tensor, target: nn.Parameter, name: str, model: Gpen) -> None
     ]
     reads = _input_axis(name, source.dim())
     if reads is not None:
-        rows: list[Tensor | slice] = [torch.as_tensor(p) for p in places]
-        rows[reads] = torch.arange(target.shape[reads])
-        target[torch.meshgrid(*rows, indexing="ij")] = 0
+        old_outputs = list(places)
+        old_outputs[reads] = torch.arange(target.shape[reads])
+        target[torch.meshgrid(*old_outputs, indexing="ij")] = 0
     target[torch.meshgrid(*places, indexing="ij")] = source
 
 

@@ -1,7 +1,6 @@
 """The weights of an ONNX file, read without onnx or onnxruntime.
 
-ONNX is protobuf. Of its wire format (https://protobuf.dev/programming-guides/encoding) only what leads to the
-initializers is needed: ModelProto.graph is field 7, GraphProto.initializer is field 5, and TensorProto has
+ONNX is protobuf, and only what leads to the initializers is needed: ModelProto.graph is field 7, GraphProto.initializer is field 5, and TensorProto has
 dims in 1, data_type in 2, float_data in 4, name in 8, raw_data in 9 and data_location in 14
 (https://github.com/onnx/onnx/blob/main/onnx/onnx.proto).
 """
@@ -9,7 +8,6 @@ dims in 1, data_type in 2, float_data in 4, name in 8, raw_data in 9 and data_lo
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -17,10 +15,12 @@ import torch
 from torch import Tensor
 
 from ..errors import CheckpointError
+from ..protobuf import Protobuf
 
 __all__ = ["read_onnx_weights"]
 
 _FLOAT32 = 1  # TensorProto.DataType.FLOAT
+_PARTS = 100_000  # fields and packed numbers, many more than a small network's file has
 
 
 def read_onnx_weights(path: str | Path) -> dict[str, Tensor]:
@@ -37,8 +37,8 @@ def read_onnx_weights(path: str | Path) -> dict[str, Tensor]:
     """
     path = Path(path)
     try:
-        data = memoryview(path.read_bytes())
-        weights = dict(_tensor(t) for graph in _messages(data, 7) for t in _messages(graph, 5))
+        data, wire = memoryview(path.read_bytes()), Protobuf(limit=_PARTS)
+        weights = dict(_tensor(wire, t) for graph in wire.messages(data, 7) for t in wire.messages(graph, 5))
     except OSError as error:
         raise CheckpointError(f"{path} cannot be read: {error.strerror}.") from error
     except (ValueError, TypeError, IndexError, OverflowError) as error:
@@ -49,55 +49,14 @@ def read_onnx_weights(path: str | Path) -> dict[str, Tensor]:
     return weights
 
 
-def _messages(data: memoryview, field: int) -> Iterator[memoryview]:
-    """The messages in one field of a message."""
-    return (value for number, value in _fields(data) if number == field and isinstance(value, memoryview))
-
-
-def _fields(data: memoryview) -> Iterator[tuple[int, int | memoryview]]:
-    """Number and value of each field of a message: an int for a varint, else the bytes."""
-    at = 0
-    while at < len(data):
-        tag, at = _varint(data, at)
-        wire = tag & 7
-        if wire == 0:
-            value, at = _varint(data, at)
-            yield tag >> 3, value
-            continue
-        if wire == 2:
-            length, at = _varint(data, at)
-        elif wire in (1, 5):
-            length = 8 if wire == 1 else 4
-        else:
-            raise ValueError(f"wire type {wire} at byte {at}")
-        if at + length > len(data):
-            raise ValueError(f"a field of {length} bytes is cut off after {len(data) - at}")
-        yield tag >> 3, data[at : at + length]
-        at += length
-
-
-def _varint(data: memoryview, at: int) -> tuple[int, int]:
-    """The variable-length integer that starts at byte ``at``, and where it ends."""
-    value = 0
-    for shift in range(0, 70, 7):
-        if at >= len(data):
-            raise ValueError("an integer is cut off")
-        byte = data[at]
-        at += 1
-        value |= (byte & 0x7F) << shift
-        if byte < 0x80:
-            return value, at
-    raise ValueError("an integer of more than 64 bits")
-
-
-def _tensor(message: memoryview) -> tuple[str, Tensor]:
+def _tensor(wire: Protobuf, message: memoryview) -> tuple[str, Tensor]:
     """Name and values of a TensorProto; the empty name where it isn't float32."""
     dims: list[int] = []
     values: list[memoryview] = []
     name, dtype = "", 0
-    for number, value in _fields(message):
+    for number, value in wire.fields(message):
         if number == 1:  # repeated int64: one by one, or packed
-            dims += [value] if isinstance(value, int) else _packed_varints(value)
+            dims += wire.integers(value)
         elif number == 2:
             dtype = value
         elif number == 8 and isinstance(value, memoryview):
@@ -112,11 +71,3 @@ def _tensor(message: memoryview) -> tuple[str, Tensor]:
     if len(array) != math.prod(dims):
         raise ValueError(f"{name} has {len(array)} values for the shape {dims}")
     return name, torch.from_numpy(array).reshape(dims)
-
-
-def _packed_varints(data: memoryview) -> list[int]:
-    values, at = [], 0
-    while at < len(data):
-        value, at = _varint(data, at)
-        values.append(value)
-    return values

@@ -137,12 +137,19 @@ def test_a_photo_without_face_align_is_refused_unless_forced(photo, restore, tmp
     assert pixels(out).shape == (64, 64, 3)
 
 
+def test_the_check_of_a_crop_heeds_the_detectors_file(photo, restore, tmp_path, capsys):
+    words = ["--detector", "retinaface_mobile0.25", "--detector_weights", tmp_path / "nowhere.pth"]
+    assert restore("-i", photo, "-o", tmp_path / "o.png", *words) == 1
+    assert "nowhere.pth" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("words", "sentence"),
     [
         (["--size", "2048"], r"--size 2048 contradicts.*64 px"),
         (["--strength", "1.5"], "--strength is 1.5"),
         (["--max_faces", "0"], "--max_faces is 0"),
+        (["--softness", "0"], "--softness is 0.0; expected a number above 0"),
         (["--device", "warp9"], "--device warp9"),
         (["--model_path", "nowhere.pth"], "nowhere.pth"),
         (["--output", "in"], "is an input and would be replaced"),

@@ -11,13 +11,14 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from gpen_nodes.errors import FaceError, ImageError, OptionError
-from gpen_nodes.faces.align import TEMPLATES, align_face, similarity, template_points
-from gpen_nodes.faces.detect import detect_faces
-from gpen_nodes.faces.face import Face, Points
+from gpen_nodes.faces.alignment import align_face
+from gpen_nodes.faces.face import DetectedFace
+from gpen_nodes.faces.finding import detect_faces
+from gpen_nodes.faces.geometry.templates import TEMPLATES, Points, similarity, template_points
 
 
-def face_at(points: Points, index: int = 0, size: tuple[int, int] = (512, 512)) -> Face:
-    return Face((0, 0, 1, 1), points, 1.0, index, size)
+def face_at(points: Points, index: int = 0, size: tuple[int, int] = (512, 512)) -> DetectedFace:
+    return DetectedFace((0, 0, 1, 1), points, 1.0, index, size)
 
 
 def moved(points: Points, a: complex, b: complex) -> Points:
@@ -77,7 +78,6 @@ def test_landmarks_that_fix_nothing_are_refused(points: Points) -> None:
 def test_two_distinct_landmarks_suffice() -> None:
     points = ((10.0, 10.0), (20.0, 10.0), (15.0, 15.0), (15.0, 15.0), (15.0, 15.0))
     crop = align_face(torch.rand(32, 32, 3), face_at(points), 64).crop
-    assert crop is not None
     assert crop.isfinite().all()
 
 
@@ -85,8 +85,6 @@ def test_two_distinct_landmarks_suffice() -> None:
 def test_agrees_with_opencv_where_nothing_shrinks(astronaut: Tensor, size: int, template: str) -> None:
     (face,) = detect_faces(astronaut)
     aligned = align_face(astronaut, face, size, template)
-    assert aligned.crop is not None
-    assert aligned.matrix is not None
     assert aligned.crop_size == size
     border = {"borderMode": cv2.BORDER_REPLICATE, "flags": cv2.INTER_CUBIC}
     expected = cv2.warpAffine(astronaut.numpy(), aligned.matrix.numpy(), (size, size), **border)
@@ -103,7 +101,6 @@ def test_beyond_the_picture(astronaut: Tensor, border: str) -> None:
     points = moved(template_points("gpen", 128), 1, complex(-80, -90))
     mode = {"replicate": cv2.BORDER_REPLICATE, "reflect": cv2.BORDER_REFLECT}[border]
     crop = align_face(picture, face_at(points), 128, "gpen", border).crop
-    assert crop is not None
     expected = cv2.copyMakeBorder(picture.numpy(), 90, 0, 80, 0, mode)[:128, :128]
     assert np.abs(crop.numpy() - expected).max() < 1e-3
 
@@ -117,8 +114,6 @@ def test_a_turned_face_comes_out_upright(astronaut: Tensor, turns: int, size: in
     points = torch.stack({1: (y, 511 - x), 2: (511 - x, 511 - y), 3: (511 - y, x)}[turns], dim=1)
     turned = replace(face, landmarks=tuple((p[0], p[1]) for p in points.tolist()))
     crop = align_face(astronaut.rot90(turns, (0, 1)), turned, size).crop
-    assert upright is not None
-    assert crop is not None
     assert (crop - upright).abs().max() < 0.02
 
 
@@ -131,8 +126,6 @@ def test_only_the_faces_region_matters(astronaut: Tensor) -> None:
     for size in (64, 256):
         there = align_face(large[:, :], replace(face, landmarks=points), size, "ffhq").crop
         here = align_face(astronaut, face, size, "ffhq").crop
-        assert there is not None
-        assert here is not None
         assert there.isfinite().all()
         assert (there - here).abs().max() < 0.01
 
@@ -140,16 +133,12 @@ def test_only_the_faces_region_matters(astronaut: Tensor) -> None:
 def test_batches_gray_and_alpha(astronaut: Tensor) -> None:
     (face,) = detect_faces(astronaut)
     crop = align_face(astronaut, face, 64).crop
-    assert crop is not None
     batch = torch.stack([torch.zeros_like(astronaut), astronaut])
     second = align_face(batch, replace(face, image_index=1), 64).crop
-    assert second is not None
     assert torch.equal(second, crop)
     with_alpha = align_face(torch.cat([astronaut, torch.rand(512, 512, 1)], dim=-1), face, 64).crop
-    assert with_alpha is not None
     assert torch.equal(with_alpha, crop)
     gray = align_face(astronaut[..., :1], face, 64).crop
-    assert gray is not None
     assert torch.allclose(gray, crop[..., :1].expand(-1, -1, 3))
     assert gray.is_contiguous()
 
@@ -157,7 +146,7 @@ def test_batches_gray_and_alpha(astronaut: Tensor) -> None:
 def test_senseless_options_are_refused() -> None:
     face = face_at(template_points("gpen", 64))
     picture = torch.zeros(64, 64, 3)
-    with pytest.raises(OptionError, match=r"template 'arcface'.*ffhq, gpen"):
+    with pytest.raises(OptionError, match=r"template is 'arcface'.*gpen, ffhq"):
         align_face(picture, face, 64, "arcface")
     with pytest.raises(OptionError, match="border"):
         align_face(picture, face, 64, border="wrap")

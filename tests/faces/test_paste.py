@@ -11,25 +11,28 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from gpen_nodes.errors import FaceError, OptionError
-from gpen_nodes.faces import paste
-from gpen_nodes.faces.align import align_face, template_points
-from gpen_nodes.faces.detect import detect_faces
-from gpen_nodes.faces.face import Face
-from gpen_nodes.faces.paste import paste_back
+from gpen_nodes.faces.alignment import align_face
+from gpen_nodes.faces.blending import paste
+from gpen_nodes.faces.blending.paste import paste_back
+from gpen_nodes.faces.face import AlignedFace, DetectedFace
+from gpen_nodes.faces.finding import detect_faces
+from gpen_nodes.faces.geometry.templates import template_points
 
 
-def face_at(x: float, y: float, side: float, angle: float, crop: Tensor, size: tuple[int, int]) -> Face:
+def face_at(
+    x: float, y: float, side: float, angle: float, crop: Tensor, size: tuple[int, int]
+) -> AlignedFace:
     """A face whose crop, of any resolution, covers a turned square of the picture."""
     n = len(crop)
     scale = n / side
     c, s = scale * math.cos(angle), scale * math.sin(angle)
     matrix = torch.tensor([[c, -s, 0], [s, c, 0]], dtype=torch.float64)
     matrix[:, 2] = (n - 1) / 2 - matrix[:, :2] @ torch.tensor([x, y], dtype=torch.float64)
-    return Face((0, 0, 1, 1), template_points("gpen", n), 1.0, 0, size, matrix, crop, n)
+    return AlignedFace((0, 0, 1, 1), template_points("gpen", n), 1.0, 0, size, matrix, crop, n)
 
 
 @st.composite
-def faces(draw: st.DrawFn) -> Face:
+def faces(draw: st.DrawFn) -> AlignedFace:
     generator = torch.Generator().manual_seed(draw(st.integers(0, 99)))
     crop = torch.rand(draw(st.sampled_from([8, 24, 64])), 1, 3, generator=generator)
     crop = crop * torch.rand(1, len(crop), 3, generator=generator)
@@ -48,7 +51,7 @@ def bits(image: Tensor) -> Tensor:
 
 @given(st.lists(faces(), max_size=4), st.sampled_from([1, 3, 4]), st.floats(0, 1), st.randoms())
 @settings(deadline=None, max_examples=60)
-def test_what_must_always_hold(found: list[Face], channels: int, strength: float, random) -> None:
+def test_what_must_always_hold(found: list[AlignedFace], channels: int, strength: float, random) -> None:
     image = torch.rand(40, 50, channels, generator=torch.Generator().manual_seed(1))
     image[0, 0], image[0, 1] = -0.0, 1.0
     before = image.clone()
@@ -72,7 +75,7 @@ def test_what_must_always_hold(found: list[Face], channels: int, strength: float
 
 @given(st.lists(faces(), max_size=3))
 @settings(deadline=None, max_examples=20)
-def test_strength_0_leaves_every_bit(found: list[Face]) -> None:
+def test_strength_0_leaves_every_bit(found: list[AlignedFace]) -> None:
     image = torch.rand(40, 50, 3) * 3 - 1
     image[10, 10] = float("nan")
     out, mask = paste_back(image, found, strength=0)
@@ -162,7 +165,6 @@ def test_into_a_picture_scaled_since_detection(astronaut: Tensor) -> None:
 def test_a_crop_of_another_side_lands_in_the_same_place(astronaut: Tensor) -> None:
     (face,) = detect_faces(astronaut)
     aligned = align_face(astronaut, face, 256)
-    assert aligned.crop is not None
     larger = F.interpolate(aligned.crop.permute(2, 0, 1)[None], scale_factor=2, mode="bicubic").clamp(0, 1)
     out, mask = paste_back(astronaut, [replace(aligned, crop=larger[0].permute(1, 2, 0))])
     expected, expected_mask = paste_back(astronaut, [aligned])
@@ -208,7 +210,6 @@ def test_a_mask_restricts_pasting() -> None:
 def test_tones_come_from_the_picture_and_detail_from_the_crop(astronaut: Tensor) -> None:
     (face,) = detect_faces(astronaut)
     aligned = align_face(astronaut, face, 256)
-    assert aligned.crop is not None
     ramp = torch.linspace(-0.1, 0.1, 256)[:, None, None] * torch.tensor([1.0, 0.5, -1.0])
     checks = (torch.arange(256) // 2 % 2 * 0.05)[None, :, None]
     tinted = replace(aligned, crop=(aligned.crop * 0.7 + 0.1 + ramp + checks).clamp(0, 1))
@@ -248,7 +249,8 @@ def test_what_makes_no_sense_is_refused() -> None:
         paste_back(picture, [face], mask=torch.ones(32, 32))
     with pytest.raises(OptionError, match=r"64×64.*64×128"):
         paste_back(picture, [replace(face, image_size=(128, 64))])
-    with pytest.raises(FaceError, match="align_face"):
-        paste_back(picture, [replace(face, matrix=None, crop=None)])
+    found = DetectedFace(face.box, face.landmarks, 1.0, 0, (64, 64))
+    with pytest.raises(FaceError, match="align_faces"):
+        paste_back(picture, [found])
     with pytest.raises(FaceError, match="batch of 1"):
         paste_back(picture, [replace(face, image_index=1)])

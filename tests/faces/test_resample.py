@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from gpen_nodes.faces.resample import compose, extent, invert, resizing, shift, warp
+from gpen_nodes.faces.geometry.resample import compose, extent, invert, resizing, shift, warp
 
 
 def turn(angle: float, scale: float, x: float, y: float) -> torch.Tensor:

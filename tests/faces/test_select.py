@@ -7,19 +7,19 @@ import pytest
 import torch
 from torch import Tensor
 
-from gpen_nodes import Face, align_face, detect_faces, draw_faces, face_likeness, select_faces
+from gpen_nodes import DetectedFace, align_face, detect_faces, draw_faces, face_likeness, select_faces
 from gpen_nodes.errors import CheckpointError, FaceError, OptionError
 
 
-def face(x: float, y: float, size: float, image_index: int = 0, score: float = 1) -> Face:
-    return Face((x, y, x + size, y + size), ((0, 0),) * 5, score, image_index, (100, 200))
+def face(x: float, y: float, size: float, image_index: int = 0, score: float = 1) -> DetectedFace:
+    return DetectedFace((x, y, x + size, y + size), ((0, 0),) * 5, score, image_index, (100, 200))
 
 
 FACES = (face(10, 50, 20), face(150, 10, 30, score=0.9), face(80, 60, 10, score=0.95), face(0, 0, 50, 1))
 
 
 def chosen(faces=FACES, **options) -> list[int]:
-    return [FACES.index(report.face) for report in select_faces(faces, **options) if report.restored]
+    return [FACES.index(report.face) for report in select_faces(faces, **options) if report.selected]
 
 
 @pytest.mark.parametrize(
@@ -59,7 +59,7 @@ def test_a_mask_takes_faces_by_their_centres() -> None:
     assert chosen(mask=mask) == [0, 2, 3]
     assert chosen(mask=torch.cat([1 - mask, mask])) == [1, 3]
     outside = replace(FACES[0], box=(190, 90, 220, 120))
-    assert select_faces([outside], mask=1 - mask)[0].restored
+    assert select_faces([outside], mask=1 - mask)[0].selected
 
 
 def test_likeness_orders_and_excludes() -> None:
@@ -72,10 +72,35 @@ def test_likeness_orders_and_excludes() -> None:
         select_faces(FACES, order="age")
 
 
+def test_a_likeness_needs_a_reference() -> None:
+    with pytest.raises(OptionError, match=r"min_likeness .*reference"):
+        select_faces(FACES, min_likeness=0.5)
+
+
+def test_numbers_are_ranges_as_users_write_them() -> None:
+    assert chosen(indices="1") == [1]
+    assert chosen(indices="0, 2-4") == [0, 2, 3]
+    assert chosen(indices="1-") == [1, 2]
+    assert chosen(indices="0-999999999") == [0, 1, 2, 3]
+    assert chosen(indices=" ") == [0, 1, 2, 3]
+    assert chosen(indices=range(1, 10**15)) == [1, 2]
+
+
+@pytest.mark.parametrize("wrong", ["3-1", "one", "-1", "1-2-3", "9" * 5000, "1.5", "٣", ["0"], 3, b"0"])
+def test_other_numbers_are_refused(wrong) -> None:
+    with pytest.raises(OptionError, match=r"indices is .*expected numbers from 0 on"):
+        select_faces(FACES, indices=wrong)
+
+
+def test_a_choice_answers_to_the_old_name() -> None:
+    with pytest.warns(DeprecationWarning, match="selected"):
+        assert select_faces(FACES)[0].restored
+
+
 def test_reports_read_as_lines() -> None:
     reports = select_faces(FACES, max_faces=1)
-    assert str(reports[0]) == "face of 20 px at (20, 60), score 1.00: restored"
-    assert str(reports[1]).endswith("left as it is, beyond the first 1")
+    assert str(reports[0]) == "face of 20 px at (20, 60), score 1.00: selected"
+    assert str(reports[1]).endswith("left out, beyond the first 1")
 
 
 def test_likeness_knows_a_person_again(astronaut: Tensor, shared_data: Path) -> None:

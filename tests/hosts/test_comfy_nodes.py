@@ -398,12 +398,44 @@ def test_faces_are_chosen(run, batch, models, comfyui):
     assert run("GPEN_SelectFaces", faces=faces, count=0, indices="1-3") == ((rest[0],), selected)
     rightmost, _ = run("GPEN_SelectFaces", faces=faces, order="nearest", point_x=1.0)
     assert rightmost[1].centre[0] > 256
-    with pytest.raises(OptionError, match="indices 'one'"):
+    with pytest.raises(OptionError, match="indices is 'one'"):
         run("GPEN_SelectFaces", faces=faces, indices="one")
     with pytest.raises(OptionError, match="reference"):
         run("GPEN_SelectFaces", faces=faces, order="most_alike")
     with pytest.raises(MissingWeightsError, match=r"MobileFaceNet\.onnx in .*gpen"):
         run("GPEN_SelectFaces", faces=faces, order="most_alike", reference=batch[:1])
+
+
+def test_numbers_are_ranges(run, batch):
+    faces, *_ = run("GPEN_DetectAndAlign", image=batch)
+
+    def numbers(text, **more):
+        return len(run("GPEN_SelectFaces", faces=faces, indices=text, **more)[0])
+
+    assert numbers("0-999999999") == numbers("0-") == numbers("0, 1-7") == 3
+    assert numbers("1-") == 1
+    assert numbers("0-", count=0) == 3
+    assert numbers(" ") == 2  # one of each image with faces
+    for wrong in ("3-1", "1, x"):
+        with pytest.raises(OptionError, match="indices is"):
+            numbers(wrong)
+    with pytest.raises(OptionError, match="min_likeness"):
+        run("GPEN_SelectFaces", faces=faces, min_likeness=0.5)
+
+
+def test_texts_of_options_are_the_cores():
+    """The host's page reads them from a file; what it says has to be what the core says."""
+    texts = json.loads((ROOT / "locales" / "en" / "nodeDefs.json").read_text("utf-8"))
+    known = gpen_nodes.RestoreOptions().described()
+    wrong = [
+        (node_id, name)
+        for node_id, node in texts.items()
+        for name, one in node["inputs"].items()
+        if name in known
+        and name != "max_faces"  # 0 takes all there
+        and not one["tooltip"].startswith(known[name].text.rstrip("."))
+    ]
+    assert not wrong
 
 
 def test_a_person_is_found_again(run, batch, models, shared_data):

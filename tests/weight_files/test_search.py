@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-import importlib
 import os
-import sys
 from pathlib import Path
 
 import pytest
 
-from gpen_nodes import CheckpointError, MissingWeightsError, weight_files
+from gpen_nodes import CheckpointError, MissingWeightsError
 from gpen_nodes.weight_files import CATALOGUE, find_checkpoints, find_weights, is_checkpoint_name, model_path
 from gpen_nodes.weight_files.digest import record_sha256, records, verify
 
@@ -113,11 +111,3 @@ def test_links_are_followed_and_circles_end(tmp_path: Path) -> None:
     (elsewhere / "back").symlink_to(models)
     os.mkfifo(models / "pipe.pth")
     assert list(find_checkpoints([models])) == ["linked/a.pth"]
-
-
-@pytest.mark.parametrize("module", ["gpen_nodes.weights", "gpen_nodes.faces.onnx_weights"])
-def test_old_names_say_where_the_new_ones_are(module: str) -> None:
-    sys.modules.pop(module, None)
-    with pytest.warns(DeprecationWarning, match=r"gpen_nodes\.weight_files"):
-        old = importlib.import_module(module)
-    assert all(getattr(old, name) is getattr(weight_files, name) for name in old.__all__)

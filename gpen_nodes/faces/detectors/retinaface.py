@@ -16,10 +16,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ..checkpoints import read_tensors
-from ..errors import CheckpointError, MissingWeightsError
-from ..weight_files import RETINAFACE, find_weights
-from .boxes import Detections, non_maximum
+from ...checkpoints import read_tensors
+from ...errors import CheckpointError, MissingWeightsError
+from ...weight_files import RETINAFACE, find_weights
+from ..geometry.boxes import Detections, non_maximum
 
 __all__ = ["RetinaFace"]
 
@@ -27,7 +27,7 @@ _MEAN = (123.0, 117.0, 104.0)  # of RGB in 0..255
 _PRIORS = ((8, (16, 32)), (16, (64, 128)), (32, (256, 512)))  # stride, and sides of the anchors in pixels
 _VARIANCES = (0.1, 0.2)  # of centres and of sides
 _COARSE_SIDE = 640
-_FINE_PIXELS = 2**22  # the fine pass's largest picture, unless smaller faces are asked for
+_FINE_PIXELS = 2**22  # the fine pass's largest image, unless smaller faces are asked for
 _FINE_LIMIT = 256  # above this side, in pixels of the fine pass, its landmarks go astray
 
 
@@ -47,31 +47,31 @@ class RetinaFace:
     def __init__(self, name: str, device: torch.device, weights: str | Path | None = None) -> None:
         self._net = _load(name, _locate(name, weights)).to(device)
 
-    def __call__(self, picture: Tensor, min_score: float, min_face: float) -> Detections:
-        """Find faces, at a long side of 640 px and, for the small ones, near the picture's own size.
+    def __call__(self, image: Tensor, min_score: float, min_face: float) -> Detections:
+        """Find faces, at a long side of 640 px and, for the small ones, near the image's own size.
 
         Args:
-            picture: [3, H, W] RGB in [0, 1], on the network's device.
+            image: [3, H, W] RGB in [0, 1], on the network's device.
             min_score: the least score of a face.
             min_face: side of the smallest face to look for, in pixels; 0 takes 16, or proportionally more in
-                pictures above 4 megapixels.
+                images above 4 megapixels.
         """
-        height, width = picture.shape[-2:]
+        height, width = image.shape[-2:]
         coarse = min(1.0, _COARSE_SIDE / max(height, width))
         smallest = _PRIORS[0][1][0]
         fine = smallest / min_face if min_face else math.sqrt(_FINE_PIXELS / (height * width))
-        found = self._look(picture, coarse, min_score)
+        found = self._look(image, coarse, min_score)
         if min(1.0, fine) > coarse:
-            detail = self._look(picture, min(1.0, fine), min_score)
+            detail = self._look(image, min(1.0, fine), min_score)
             small = (detail.boxes[:, 2:] - detail.boxes[:, :2]).amax(1) * min(1.0, fine) < _FINE_LIMIT
             found = Detections(*(torch.cat(p) for p in zip(found, detail.take(small), strict=True)))
         return found.take(non_maximum(found.boxes, found.scores, 0.4))
 
-    def _look(self, picture: Tensor, scale: float, min_score: float) -> Detections:
-        """Detections in the picture at one scale, before overlapping ones are dropped."""
-        height, width = picture.shape[-2:]
+    def _look(self, image: Tensor, scale: float, min_score: float) -> Detections:
+        """Detections in the image at one scale, before overlapping ones are dropped."""
+        height, width = image.shape[-2:]
         size = max(1, round(height * scale)), max(1, round(width * scale))
-        level = F.interpolate(picture[None], size, mode="bilinear", align_corners=False, antialias=True)
+        level = F.interpolate(image[None], size, mode="bilinear", align_corners=False, antialias=True)
         level = level.nan_to_num(0).clamp(0, 1) * 255 - level.new_tensor(_MEAN).view(3, 1, 1)
         offsets, scores, points = (part[0] for part in self._net(level.flip(1)))
         good = scores[:, 1] >= min_score
@@ -81,7 +81,7 @@ class RetinaFace:
         middle = centres + offsets[:, :2] * _VARIANCES[0] * sides
         half = sides * torch.exp(offsets[:, 2:] * _VARIANCES[1]) / 2
         points = centres[:, None] + points * _VARIANCES[0] * sides[:, None]
-        # From edges of the level to pixel centres of the picture.
+        # From edges of the level to pixel centres of the image.
         unit = level.new_tensor([width / size[1], height / size[0]])
         boxes = torch.cat([(middle - half) * unit, (middle + half) * unit], dim=1)
         return Detections(boxes - 0.5, scores[good, 1], points * unit - 0.5)

@@ -1,19 +1,23 @@
-"""Restored faces back into their pictures."""
+"""Restored faces back into their images."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from ..errors import FaceError, OptionError
-from ..images import as_batch
+from ...errors import FaceError, OptionError
+from ...images import as_batch, check_range
+from ...options import gather
+from ..face import AlignedFace, DetectedFace, all_aligned
+from ..geometry.resample import compose, extent, invert, resizing, shift, warp
+from ..options import PasteOptions
 from .colour import matched
-from .face import Face
-from .resample import compose, extent, invert, resizing, shift, unit_grid, warp
+from .mask import soft_mask
 
 __all__ = ["paste_back"]
 
@@ -21,19 +25,17 @@ Region = tuple[int, slice, slice]  # image, rows and columns: an index of the ba
 
 _LUMA = (0.299, 0.587, 0.114)  # BT.601, by which image libraries make gray
 _BAND_PIXELS = 2**16  # pasted at once: what that takes is little beside a large face's pixels
-_ROUNDNESS = 3  # of the mask: 2 is a circle, more is nearer to a square
 
 
 @torch.no_grad()
 def paste_back(
     image: Tensor,
-    faces: Iterable[Face],
+    faces: Iterable[DetectedFace],
+    options: PasteOptions | None = None,
     *,
-    strength: float = 1.0,
-    softness: float = 0.4,
     scale: float | None = None,
     mask: Tensor | None = None,
-    match_colour: bool = False,
+    **keywords: Any,
 ) -> tuple[Tensor, Tensor]:
     """Paste the crops of aligned, restored faces into the image that they came from.
 
@@ -44,33 +46,35 @@ def paste_back(
     Args:
         image: [B, H, W, C] or [H, W, C] in [0, 1]; not modified. Alpha stays as it is, gray gets luma. It
             may have been scaled since the faces were found.
-        faces: with ``crop`` and ``matrix``; a crop's side may have changed since alignment.
-        strength: 1 pastes the crops as they are, 0 leaves the image as it is.
-        softness: share of the crop's half side over which it fades, in (0, 1].
+        faces: aligned ones; a crop's side may have changed since alignment.
+        options: see ``PasteOptions``, whose fields are keywords, too. With ``match_colour`` a crop gets all
+            tones of the image that are coarser than 1/8 of its side.
         scale: how many times larger the image is than the one searched; None compares it with ``image_size``.
         mask: [B, H, W], [1, H, W] or [H, W] in [0, 1], how far pasting is allowed; None is fully everywhere.
-        match_colour: give each crop the image's tones first: all that is coarser than 1/8 of its side.
 
     Returns:
         The image [B, H, W, C], and what share of each pixel is new, [B, H, W] in [0, 1].
 
     Raises:
-        OptionError: strength, softness or scale out of range, a mask of another size, or an image of other
-            proportions than the one searched.
+        OptionError: an option or scale out of range, a mask of another size, or an image of other proportions
+            than the one searched.
         FaceError: a face that isn't aligned, or of an image that the batch doesn't have.
         ImageError: an unusable image.
     """
+    options = gather(PasteOptions, options, keywords)
+    # A sum of floats depends on its order, so the order mustn't be the caller's.
+    ordered = sorted(all_aligned(faces), key=_sorting_key)
     batch = as_batch(image)
-    allowed = _checked(batch, strength, softness, scale, mask)
+    check_range(batch)
+    allowed = _allowed(batch, scale, mask)
     out, weights = batch.clone(), _zeros(batch)
+    strength = options.strength
     if strength == 0:
         return out, weights
-    # A sum of floats depends on its order, so the order mustn't be the caller's.
-    ordered = sorted(faces, key=_sorting_key)
-    places = [place for face in ordered for place in _places(face, batch, scale, match_colour)]
+    places = [place for face in ordered for place in _places(face, batch, scale, options.match_colour)]
     shared = _shared([region for _, _, region in places])
     for (crop, to_crop, region), meets in zip(places, shared, strict=True):
-        share = strength * _weight(crop, to_crop, region, softness, out)
+        share = strength * soft_mask(crop.to(out), to_crop, _size(region), options.softness)
         if allowed is not None:
             share *= allowed[region]
         old = _planes(batch, region).contiguous()
@@ -111,14 +115,8 @@ def _shared(regions: list[Region]) -> list[bool]:
     return [sum(overlap(region, other) for other in of_image[region[0]]) > 1 for region in regions]
 
 
-def _checked(
-    batch: Tensor, strength: float, softness: float, scale: float | None, mask: Tensor | None
-) -> Tensor | None:
-    """The mask as [B, H, W] on the image's device, once all options are found sound."""
-    if not 0 <= strength <= 1:
-        raise OptionError(f"Found strength {strength}; expected a value in [0, 1].")
-    if not 0 < softness <= 1:
-        raise OptionError(f"Found softness {softness}; expected a value above 0, up to 1.")
+def _allowed(batch: Tensor, scale: float | None, mask: Tensor | None) -> Tensor | None:
+    """The mask as [B, H, W] on the image's device, once it and the scale are found sound."""
     if scale is not None and not 0 < scale < math.inf:
         raise OptionError(f"Found scale {scale}; expected a factor above 0, or None.")
     if mask is None:
@@ -129,36 +127,27 @@ def _checked(
     return mask.to(batch).clamp(0, 1).expand(whole)
 
 
-def _aligned(face: Face) -> tuple[Tensor, Tensor]:
-    """A face's matrix and crop."""
-    if face.matrix is None or face.crop is None:
-        raise FaceError("A face that isn't aligned has nothing to paste. Align it with align_face first.")
-    return face.matrix, face.crop
-
-
-def _sorting_key(face: Face) -> tuple[int, list[float], float]:
+def _sorting_key(face: AlignedFace) -> tuple[int, list[float], float]:
     """By place; where two faces lie in exactly the same, by brightness."""
-    matrix, crop = _aligned(face)
-    return face.image_index, matrix.flatten().tolist(), crop.sum().item()
+    return face.image_index, face.matrix.flatten().tolist(), face.crop.sum().item()
 
 
 def _places(
-    face: Face, batch: Tensor, scale: float | None, match_colour: bool
+    face: AlignedFace, batch: Tensor, scale: float | None, match_colour: bool
 ) -> Iterator[tuple[Tensor, Tensor, Region]]:
     """The regions that a face covers, each with the crop and the map from its pixels to the crop's."""
     if not 0 <= face.image_index < len(batch):
         raise FaceError(f"A face of image {face.image_index} can't go into a batch of {len(batch)} images.")
     height, width = batch.shape[1:3]
     sx, sy = (scale, scale) if scale else (width / face.image_size[1], height / face.image_size[0])
-    if abs(sx / sy - 1) > 0.02:  # sides are rounded when a picture is scaled, but not by so much
+    if abs(sx / sy - 1) > 0.02:  # sides are rounded when an image is scaled, but not by so much
         found, searched = f"{width}×{height}", f"{face.image_size[1]}×{face.image_size[0]}"
         raise OptionError(
             f"Found an image of {found}; expected the proportions of the {searched} in which the face was "
             "found. Pass the image as it was, or scaled as a whole, or give scale."
         )
-    matrix, crop = _aligned(face)
-    side = len(crop)
-    to_crop = compose(resizing(side / face.crop_size, side / face.crop_size), matrix)
+    crop, side = face.crop, len(face.crop)
+    to_crop = compose(resizing(side / face.crop_size, side / face.crop_size), face.matrix)
     to_crop = compose(to_crop, resizing(1 / sx, 1 / sy))
     if match_colour:
         crop = matched(crop.to(batch), batch[face.image_index], to_crop)
@@ -178,19 +167,6 @@ def _seen(crop: Tensor, to_crop: Tensor, region: Region, out: Tensor) -> Tensor:
     if out.shape[3] == 1:
         seen = (seen * seen.new_tensor(_LUMA)[:, None, None]).sum(0, keepdim=True)
     return seen
-
-
-def _weight(crop: Tensor, to_crop: Tensor, region: Region, softness: float, out: Tensor) -> Tensor:
-    """How much the crop counts in a region, [h, w]: 1 in its middle, 0 at its border and beyond.
-
-    It falls along a superellipse, that touches the crop's sides.
-    """
-    crop = crop.to(out).permute(2, 0, 1)
-    x, y = unit_grid(to_crop, _size(region), crop).abs_().unbind(-1)
-    radius = x.pow(_ROUNDNESS).add_(y.pow(_ROUNDNESS)).pow_(1 / _ROUNDNESS)
-    t = radius.neg_().add_(1).div_(softness).clamp_(0, 1)
-    # t³ (6 t² - 15 t + 10): two derivatives vanish at both ends, so that no edge is visible.
-    return (6 * t).sub_(15).mul_(t).add_(10).mul_(t).mul_(t).mul_(t).clamp_(max=1)
 
 
 def _size(region: Region) -> tuple[int, int]:

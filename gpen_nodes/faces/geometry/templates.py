@@ -1,20 +1,19 @@
-"""From a face in a picture to the upright square crop that a network expects."""
+"""Where landmarks belong in an upright crop, and the map that takes them there."""
 
 from __future__ import annotations
 
 import math
-from dataclasses import replace
 from types import MappingProxyType
 
 import torch
 from torch import Tensor
 
-from ..errors import FaceError, OptionError
-from ..images import as_batch
-from .face import Face, Points
-from .resample import invert, warp
+from ...errors import FaceError, OptionError
 
-__all__ = ["ARCFACE_POINTS", "TEMPLATES", "align_face", "similarity", "template_points"]
+__all__ = ["ARCFACE_POINTS", "TEMPLATES", "Points", "similarity", "template_points"]
+
+Points = tuple[tuple[float, float], ...]
+"""Landmarks as (x, y) pixels: left eye, right eye, nose, left and right mouth corner, as the viewer sees."""
 
 ARCFACE_POINTS: Points = tuple(
     (x + 8, y)
@@ -90,38 +89,3 @@ def similarity(landmarks: Points, template: Points) -> Tensor:
     a = product / spread
     b = target_mean - a * source_mean
     return torch.tensor([[a.real, -a.imag, b.real], [a.imag, a.real, b.imag]], dtype=torch.float64)
-
-
-def align_face(
-    image: Tensor, face: Face, size: int, template: str = "gpen", border: str = "replicate"
-) -> Face:
-    """Cut a face out of its image, upright and at the size that a network expects.
-
-    Only the face's region is read, and where it shrinks it is anti-aliased.
-
-    Args:
-        image: [B, H, W, C] or [H, W, C] in [0, 1], the one in which the face was found, on any device. Gray
-            is made RGB, alpha ignored.
-        face: what ``detect_faces`` gave.
-        size: side of the crop in pixels.
-        template: "gpen" or "ffhq".
-        border: what lies beyond the picture: "replicate" or "reflect".
-
-    Returns:
-        The face with ``crop`` [size, size, 3] in [0, 1] on the image's device, ``matrix`` and ``crop_size``.
-
-    Raises:
-        OptionError: an unknown template or border, or a size below 1.
-        FaceError: landmarks that fix no position, or of an image that the batch doesn't have.
-        ImageError: an unusable image.
-    """
-    if border not in ("replicate", "reflect"):
-        raise OptionError(f"Found border {border!r}; expected 'replicate' or 'reflect'.")
-    matrix = similarity(face.landmarks, template_points(template, size))
-    batch = as_batch(image)
-    if not 0 <= face.image_index < len(batch):
-        raise FaceError(f"A face of image {face.image_index} can't be in a batch of {len(batch)} images.")
-    picture = batch[face.image_index, :, :, :3].permute(2, 0, 1)
-    crop = warp(picture[None], invert(matrix), (size, size), border=border)[0].clamp(0, 1)
-    crop = crop.expand(3, -1, -1).permute(1, 2, 0).contiguous()
-    return replace(face, matrix=matrix, crop=crop, crop_size=size)

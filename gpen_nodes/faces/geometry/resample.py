@@ -27,7 +27,7 @@ def shift(x: float, y: float) -> Tensor:
 
 
 def resizing(sx: float, sy: float) -> Tensor:
-    """The map from a picture's pixels to those of the same picture resized by ``sx`` and ``sy``."""
+    """The map from an image's pixels to those of the same image resized by ``sx`` and ``sy``."""
     return torch.tensor([[sx, 0, sx / 2 - 0.5], [0, sy, sy / 2 - 0.5]], dtype=torch.float64)
 
 
@@ -45,7 +45,7 @@ def invert(matrix: Tensor) -> Tensor:
 
 
 def extent(matrix: Tensor, size: tuple[int, int]) -> tuple[tuple[float, float], tuple[float, float]]:
-    """Where a map puts a picture of ``size`` (height, width): (low, high) in x and in y, outer edges."""
+    """Where a map puts an image of ``size`` (height, width): (low, high) in x and in y, outer edges."""
     bottom, right = size[0] - 0.5, size[1] - 0.5
     corners = torch.tensor([[-0.5, -0.5], [right, -0.5], [-0.5, bottom], [right, bottom]]).to(matrix)
     xs, ys = (corners @ matrix[:, :2].T + matrix[:, 2]).T.tolist()

@@ -1,6 +1,6 @@
 """The MTCNN cascade: propose windows on a pyramid, refine them, place landmarks.
 
-Coordinates inside this file are edges: the picture spans 0 to its width, pixel i the interval from i to
+Coordinates inside this file are edges: the image spans 0 to its width, pixel i the interval from i to
 i + 1. Box offsets and pyramid scales are then plain multiplications, without the paper code's ±1.
 """
 
@@ -14,7 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from .boxes import Detections, non_maximum
+from ..geometry.boxes import Detections, non_maximum
 from .mtcnn_nets import CascadeNet, load_cascade
 
 __all__ = ["Mtcnn"]
@@ -42,16 +42,16 @@ class Mtcnn:
     def __init__(self, device: torch.device, folder: str | Path | None = None) -> None:
         self._proposal, self._refinement, self._output = (net.to(device) for net in load_cascade(folder))
 
-    def __call__(self, picture: Tensor, min_score: float, min_face: float) -> Detections:
+    def __call__(self, image: Tensor, min_score: float, min_face: float) -> Detections:
         """Find faces.
 
         Args:
-            picture: [3, H, W] RGB in [0, 1], on the networks' device.
+            image: [3, H, W] RGB in [0, 1], on the networks' device.
             min_score: the least score of a face.
             min_face: side of the smallest face to look for, in pixels; 0 takes 20, or what a fixed budget of
-                work allows in pictures above 5.8 megapixels.
+                work allows in images above 5.8 megapixels.
         """
-        octaves = _octaves(picture)
+        octaves = _octaves(image)
         boxes = self._propose(octaves, min_face)
         boxes = self._refine(octaves, boxes)
         return self._place(octaves, boxes, min_score)
@@ -80,7 +80,7 @@ class Mtcnn:
         """The last net looks twice, which the paper doesn't: where refinement points, then where it points
         itself, straight and mirrored. On the Solvay photo that gives all 29 faces at 0.9 and no other at 0.7
         (without, 27, and 2 that are none at lower scores); on London faces the landmark error falls from 2.6
-        to 2.35 % of the eye distance, and landmarks move less when the picture is degraded.
+        to 2.35 % of the eye distance, and landmarks move less when the image is degraded.
         """
         boxes = _squares(boxes)
         scores, offsets, _ = _look(self._output, octaves, boxes, 48)
@@ -93,17 +93,17 @@ class Mtcnn:
         return found.take(non_maximum(found.boxes, found.scores, 0.7, of_smaller=True))
 
 
-def _octaves(picture: Tensor) -> list[Tensor]:
-    """The picture as [1, 3, H, W], then halved again and again; edges scale by exact powers of two."""
-    # Strides that torch recognises as channels-last, if the picture's are: else it copies the whole picture.
-    octaves = [picture.permute(1, 2, 0)[None].permute(0, 3, 1, 2)]
+def _octaves(image: Tensor) -> list[Tensor]:
+    """The image as [1, 3, H, W], then halved again and again; edges scale by exact powers of two."""
+    # Strides that torch recognises as channels-last, if the image's are: else it copies the whole image.
+    octaves = [image.permute(1, 2, 0)[None].permute(0, 3, 1, 2)]
     while min(octaves[-1].shape[-2:]) > 2 * _WINDOW:
         octaves.append(F.avg_pool2d(octaves[-1], 2, ceil_mode=True))
     return octaves
 
 
 def _level(octaves: list[Tensor], scale: float) -> tuple[Tensor, float, float]:
-    """The picture shrunk (or enlarged) by ``scale``, and its exact scales in x and y."""
+    """The image shrunk (or enlarged) by ``scale``, and its exact scales in x and y."""
     octave = min(max(0, math.floor(-math.log2(scale))), len(octaves) - 1)
     source = octaves[octave]
     height, width = source.shape[-2:]
@@ -115,17 +115,17 @@ def _level(octaves: list[Tensor], scale: float) -> tuple[Tensor, float, float]:
 
 def _windows(net: CascadeNet, level: tuple[Tensor, float, float]) -> tuple[Tensor, Tensor]:
     """Boxes [N, 4] and scores [N] of the windows in which the proposal net sees a face."""
-    picture, sx, sy = level
-    scale = picture.new_tensor([sx, sy, sx, sy])
-    height, width = picture.shape[-2:]
+    image, sx, sy = level
+    scale = image.new_tensor([sx, sy, sx, sy])
+    height, width = image.shape[-2:]
     rows = max(1, _BAND_PIXELS // width // _STRIDE) * _STRIDE
-    found = [(picture.new_zeros(0, 4), picture.new_zeros(0))]
+    found = [(image.new_zeros(0, 4), image.new_zeros(0))]
     for top in range(0, height - _WINDOW + 1, rows):
-        band = picture[..., top : top + rows + _WINDOW - _STRIDE, :]
+        band = image[..., top : top + rows + _WINDOW - _STRIDE, :]
         scores, offsets = net(_clean(band).contiguous(memory_format=torch.channels_last))
         _, y, x = (scores > _PROPOSAL_SCORE).nonzero(as_tuple=True)
-        corners = torch.stack([x, y, x, y], dim=1).to(picture) * _STRIDE
-        corners += picture.new_tensor([0, top, _WINDOW, top + _WINDOW])
+        corners = torch.stack([x, y, x, y], dim=1).to(image) * _STRIDE
+        corners += image.new_tensor([0, top, _WINDOW, top + _WINDOW])
         found.append((_moved(corners / scale, offsets[0, :, y, x].T), scores[0, y, x]))
     boxes, scores = (torch.cat(parts) for parts in zip(*found, strict=True))
     return boxes, scores
@@ -153,7 +153,7 @@ def _look(
 
 
 def _cut(octaves: list[Tensor], boxes: Tensor, side: int) -> Tensor:
-    """[N, 3, side, side] windows, black beyond the picture, anti-aliased.
+    """[N, 3, side, side] windows, black beyond the image, anti-aliased.
 
     Each is read from the octave in which its pixels are one to two apart, at four points a pixel.
     """
@@ -163,7 +163,7 @@ def _cut(octaves: list[Tensor], boxes: Tensor, side: int) -> Tensor:
     for index in octave.unique().tolist():
         chosen = octave == index
         source = octaves[index]
-        # All windows of an octave are one tall picture, so that one call samples them all.
+        # All windows of an octave are one tall image, so that one call samples them all.
         extent = boxes.new_tensor([source.shape[-1], source.shape[-2]]) * 2**index / 2
         low, high = boxes[chosen, :2] / extent - 1, boxes[chosen, 2:] / extent - 1
         xs, ys = (low[:, axis, None] + steps * (high - low)[:, axis, None] for axis in (0, 1))
@@ -173,9 +173,9 @@ def _cut(octaves: list[Tensor], boxes: Tensor, side: int) -> Tensor:
     return _clean(windows)
 
 
-def _clean(picture: Tensor) -> Tensor:
+def _clean(image: Tensor) -> Tensor:
     """Without NaN, and in [0, 1]."""
-    return picture.nan_to_num(0).clamp(0, 1)
+    return image.nan_to_num(0).clamp(0, 1)
 
 
 def _squares(boxes: Tensor) -> Tensor:

@@ -9,14 +9,14 @@ import numpy as np
 from torch import Tensor
 
 from ..images import as_rgb, from_uint8, to_uint8
-from .face import Face
+from .face import DetectedFace
 
 __all__ = ["draw_faces"]
 
 _GREEN, _RED = (51, 255, 77), (255, 51, 51)
 
 
-def draw_faces(image: Tensor, faces: Sequence[Face]) -> Tensor:
+def draw_faces(image: Tensor, faces: Sequence[DetectedFace]) -> Tensor:
     """Draw each face's box, landmarks and number among the faces of its image.
 
     Args:

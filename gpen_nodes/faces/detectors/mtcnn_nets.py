@@ -12,8 +12,8 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from ..errors import ArchitectureError
-from ..weight_files import MTCNN, find_weights, read_onnx_weights
+from ...errors import ArchitectureError
+from ...weight_files import MTCNN, find_weights, read_onnx_weights
 
 __all__ = ["CascadeNet", "load_cascade"]
 

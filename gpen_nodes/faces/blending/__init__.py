@@ -1,0 +1,1 @@
+"""Restored crops back into their images: tones, masks and paste-back."""

@@ -1,0 +1,52 @@
+"""Detectors of faces. A further one is a file with a ``Detector``, and its line in the table here."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import lru_cache, partial
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+from ..geometry.boxes import Detections
+from .mtcnn import Mtcnn
+from .retinaface import RetinaFace
+
+__all__ = ["DETECTORS", "Detector", "load_detector"]
+
+
+class Detector(Protocol):
+    """Networks on a device that find the faces of one image."""
+
+    def __call__(self, image: Tensor, min_score: float, min_face: float) -> Detections:
+        """Find faces.
+
+        Args:
+            image: [3, H, W] RGB in [0, 1], on the networks' device. NaN reads as black.
+            min_score: the least score of a face, in [0, 1].
+            min_face: side of the smallest face to look for, in pixels; 0 leaves it to the detector.
+        """
+        ...
+
+
+# From a device and a file (for MTCNN a folder) of weights, or None for the usual place.
+_TABLE: dict[str, Callable[[torch.device, str | None], Detector]] = {
+    "mtcnn": Mtcnn,
+    "retinaface_mobile0.25": partial(RetinaFace, "retinaface_mobile0.25"),
+    "retinaface_resnet50": partial(RetinaFace, "retinaface_resnet50"),
+}
+
+DETECTORS = tuple(_TABLE)
+"""Names of the detectors. The first needs no download; the others run facexlib's RetinaFace."""
+
+
+@lru_cache(maxsize=4)
+def load_detector(name: str, device: torch.device, weights: str | None = None) -> Detector:
+    """A detector, kept between calls: a few MB each (109 MB for ResNet-50).
+
+    Raises:
+        MissingWeightsError: the weights, or a package that runs them, are not on this machine.
+        CheckpointError: a damaged weight file.
+    """
+    return _TABLE[name](device, weights)

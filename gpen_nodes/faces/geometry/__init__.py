@@ -1,0 +1,1 @@
+"""Points, boxes, maps between images, and sampling along them. Nothing here knows a face or an option."""
