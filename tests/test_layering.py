@@ -25,6 +25,7 @@ BELOW = {
     "degradation": {"images"},
     "faces": {"images"},
     "picture": {"images", "atomic"},
+    "backbones": set(),
     "facesets": {"images", "atomic", "picture"},
     "checkpoints": {"model", "atomic"},
     "precision": {"model"},

@@ -1,7 +1,17 @@
 """Networks trained on ImageNet whose features tell how alike two pictures look: for losses and figures."""
 
 from .alexnet import AlexNet
+from .distance import feature_distance
 from .reading import fill, read_tensors
 from .vgg import LAYERS, DistilledVgg19, Vgg19, load_vgg
 
-__all__ = ["LAYERS", "AlexNet", "DistilledVgg19", "Vgg19", "fill", "load_vgg", "read_tensors"]
+__all__ = [
+    "LAYERS",
+    "AlexNet",
+    "DistilledVgg19",
+    "Vgg19",
+    "feature_distance",
+    "fill",
+    "load_vgg",
+    "read_tensors",
+]

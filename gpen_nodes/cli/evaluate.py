@@ -45,7 +45,11 @@ def add_parsers(commands: Any) -> None:
     )
     p.add_argument("--embedder", metavar="FILE", help="MobileFaceNet.onnx, for the identity cosine")
     p.add_argument(
-        "--weights", nargs="+", default=[], metavar="DIR", help="folders with weights of LPIPS, FID and NIQE"
+        "--weights",
+        nargs="+",
+        default=[],
+        metavar="DIR",
+        help="folders with weights: vgg19_16x_5SE.pth for features and eyes, those of LPIPS, FID and NIQE",
     )
     p.add_argument(
         "--output", metavar="DIR", help="write figures.csv, summary.csv, table.md and sheets there"

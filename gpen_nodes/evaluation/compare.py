@@ -37,7 +37,8 @@ class Comparison:
     Attributes:
         rows: in the order in which they were measured.
         fid: of each level and system; empty where it isn't measured.
-        shown: the first pictures of each level and system, [H, W, 3], and under ``truth`` the true ones.
+        shown: some pictures of each level and system, [H, W, 3], from all parts of the set, and under
+            ``truth`` the true ones.
         problems: a sentence for each picture that could not be measured.
     """
 
@@ -72,12 +73,14 @@ def compare(
     total = len(samples.names) if count is None else min(count, len(samples.names))
     _check(samples, systems, total, count)
     found = Comparison() if into is None else into
+    chosen = range(0, total, math.ceil(total / SHOWN))
     for level in samples.levels:
         for index in range(total):
             for sample, system, picture in _restored(samples, systems, level, index, found):
                 if picture is not None:
                     figures = _figures(measures, system, picture.permute(0, 3, 1, 2), sample.planes)
                     found.rows.append(Row(level, system, sample.name, figures))
+                if index in chosen:
                     _show(found, sample, system, picture)
                 if seen is not None:
                     seen(sample, system, picture)
@@ -128,11 +131,9 @@ def _figures(measures: Measures, system: str, picture: Tensor, true: Tensor | No
     }
 
 
-def _show(found: Comparison, sample: Sample, system: str, picture: Tensor) -> None:
-    shown = found.shown.setdefault((sample.level, system), [])
-    if len(shown) >= SHOWN:
-        return
-    shown.append(picture[0])
+def _show(found: Comparison, sample: Sample, system: str, picture: Tensor | None) -> None:
     truths = found.shown.setdefault((sample.level, "truth"), [])
+    shown = found.shown.setdefault((sample.level, system), [])
+    shown.append(torch.ones(1, 1, 3) if picture is None else picture[0])  # white: the next stay in their rows
     if sample.truth is not None and len(truths) < len(shown):
         truths.append(sample.truth[0])

@@ -11,7 +11,7 @@ import torch
 from ..checkpoints import sha256
 from ..errors import CheckpointError, MissingWeightsError
 
-__all__ = ["ALEXNET", "INCEPTION", "NIQE_PARAMETERS", "MetricWeights"]
+__all__ = ["ALEXNET", "DISTILLED_VGG19", "INCEPTION", "NIQE_PARAMETERS", "MetricWeights"]
 
 
 @dataclass(frozen=True)
@@ -75,3 +75,11 @@ NIQE_PARAMETERS = MetricWeights(
     cache="pyiqa",
 )
 """Mean and covariance of natural pictures' features, by NIQE's authors."""
+
+DISTILLED_VGG19 = MetricWeights(
+    "vgg19_16x_5SE.pth",
+    "https://raw.githubusercontent.com/MingSun-Tse/Collaborative-Distillation/"
+    "4a269dc90020721ef9b279b2926c62f5bcd6d209/trained_models/wct_se_16x_new/20191109-211322_E20.pth",
+    "9417c34d",
+)
+"""VGG-19 distilled to a sixteenth (MIT; Wang et al. 2020), for the feature distance."""

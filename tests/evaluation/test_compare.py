@@ -123,6 +123,18 @@ def test_one_failure_is_a_problem_and_the_others_go_on(samples, plain_measures, 
     assert "holds no picture named face10" in found.problems[1]
 
 
+def test_what_is_shown_is_from_all_parts_of_the_set_and_stays_in_its_row(samples, plain_measures, tmp_path):
+    for name in samples.names:
+        write_picture(tmp_path / f"{name}.png", samples.sample("mild", samples.names.index(name)).truth[0])
+    (tmp_path / "face02.png").unlink()
+    found = compare(samples, [Results("theirs", tmp_path), Untouched()], plain_measures)
+    truths, theirs = found.shown["mild", "truth"], found.shown["mild", "theirs"]
+    assert [len(pictures) for pictures in found.shown.values()] == [6] * 6
+    assert torch.equal(truths[5], samples.sample("mild", 10).truth[0])
+    for row, (truth, their) in enumerate(zip(truths, theirs, strict=True)):
+        assert torch.equal(truth, their) == (row != 1)
+
+
 def test_without_truth_only_what_needs_none_is_measured(faces):
     protocol = Protocol("", 64, {"as it is": None})
     calls = []
