@@ -22,12 +22,16 @@ SHOWN = 6
 
 @dataclass(frozen=True)
 class Row:
-    """Figures of one picture by one system at one level, by the names of the measures."""
+    """Figures of one picture by one system at one level, by the names of the measures.
+
+    ``weights`` say how much the picture counts in the mean of a measure; 1 where nothing is said.
+    """
 
     level: str
     system: str
     picture: str
     figures: dict[str, float]
+    weights: dict[str, float] = field(default_factory=dict)
 
 
 @dataclass
@@ -79,7 +83,8 @@ def compare(
             for sample, system, picture in _restored(samples, systems, level, index, found):
                 if picture is not None:
                     figures = _figures(measures, system, picture.permute(0, 3, 1, 2), sample.planes)
-                    found.rows.append(Row(level, system, sample.name, figures))
+                    weights = _weights(measures, sample.planes)
+                    found.rows.append(Row(level, system, sample.name, figures, weights))
                 if index in chosen:
                     _show(found, sample, system, picture)
                 if seen is not None:
@@ -129,6 +134,12 @@ def _figures(measures: Measures, system: str, picture: Tensor, true: Tensor | No
         for measure in measures.each
         if true is not None or not measure.needs_truth
     }
+
+
+def _weights(measures: Measures, true: Tensor | None) -> dict[str, float]:
+    if true is None:
+        return {}
+    return {measure.name: measure.weight(true) for measure in measures.each if measure.weight is not None}
 
 
 def _show(found: Comparison, sample: Sample, system: str, picture: Tensor | None) -> None:

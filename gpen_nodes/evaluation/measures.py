@@ -8,12 +8,14 @@ from functools import cached_property
 from pathlib import Path
 from typing import Literal, TypeVar
 
+from torch import Tensor
+
 from ..backbones import load_vgg
 from ..errors import GpenError, MissingWeightsError
 from ..faces.identity import FaceEmbedder
 from .figures import Figure, Network, feature_figure, identity_figure, landmark_distance, of_pairs
 from .libraries import Fid, load_lpips, load_niqe
-from .metrics import colour_energy, gradient_energy, luma_energy, psnr, ssim, true_detail
+from .metrics import chroma_energy, colour_energy, gradient_energy, luma_energy, psnr, ssim, true_detail
 from .weights import DISTILLED_VGG19
 
 __all__ = ["MEASURES", "Entry", "Measure", "Measures", "Needs", "gather_measures", "landmark_distance"]
@@ -31,12 +33,14 @@ class Measure:
         better: which way, or ``one`` for a share that is best at 1.
         of: the figure of a picture and its truth, [1, 3, H, W] in [0, 1] of one size; NaN where it has none.
         needs_truth: else it is called with None where there is no truth.
+        weight: how much a picture counts in a mean, from its truth; where None, all count alike.
     """
 
     name: str
     better: Direction
     of: Figure
     needs_truth: bool = True
+    weight: Callable[[Tensor], float] | None = None
 
 
 @dataclass(frozen=True)
@@ -69,7 +73,7 @@ class Entry:
     """One row of the table of measures.
 
     Attributes:
-        name, better, needs_truth: as ``Measure`` has them.
+        name, better, needs_truth, weight: as ``Measure`` has them.
         build: makes the figure; raises ``GpenError`` or ``ModuleNotFoundError`` where something is missing.
     """
 
@@ -77,6 +81,12 @@ class Entry:
     better: Direction
     build: Callable[[Needs], Figure]
     needs_truth: bool = True
+    weight: Callable[[Tensor], float] | None = None
+
+
+def _colour(truth: Tensor) -> float:
+    """So that the mean is the share of all colour: plain, it would be that of nearly gray pictures alone."""
+    return chroma_energy(truth).item()
 
 
 def _niqe(needs: Needs) -> Figure:
@@ -90,7 +100,10 @@ MEASURES: tuple[Entry, ...] = (
     Entry("identity", "higher", lambda needs: needs.identity()),
     Entry("features", "lower", lambda needs: feature_figure(needs.vgg)),
     Entry("eyes", "lower", lambda needs: feature_figure(needs.vgg, needs.template)),
-    Entry("colour energy", "one", lambda _: of_pairs(colour_energy)),
+    # A mean of plain shares would be that of the pictures with the least colour: 7 in gray studio light.
+    Entry(
+        "colour energy", "one", lambda _: of_pairs(colour_energy), weight=lambda t: chroma_energy(t).item()
+    ),
     Entry("luma energy", "one", lambda _: of_pairs(luma_energy)),
     Entry("true detail", "higher", lambda _: of_pairs(true_detail)),
     Entry("sharpness", "one", lambda _: of_pairs(lambda a, t: gradient_energy(a) / gradient_energy(t))),
@@ -143,5 +156,9 @@ def gather_measures(
         return None
 
     built = [(entry, attempt(entry.name, lambda entry=entry: entry.build(needs))) for entry in MEASURES]
-    each = [Measure(e.name, e.better, figure, e.needs_truth) for e, figure in built if figure is not None]
+    each = [
+        Measure(entry.name, entry.better, figure, entry.needs_truth, entry.weight)
+        for entry, figure in built
+        if figure is not None
+    ]
     return Measures(tuple(each), attempt("FID", lambda: Fid(weights)), tuple(left_out))

@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-__all__ = ["colour_energy", "gradient_energy", "luma_energy", "psnr", "ssim", "true_detail"]
+__all__ = ["chroma_energy", "colour_energy", "gradient_energy", "luma_energy", "psnr", "ssim", "true_detail"]
 
 # Rows: Y, Cb, Cr of RGB in [0, 1], as BT.601 and JPEG have them.
 _YCBCR = (
@@ -65,6 +65,11 @@ def gradient_energy(image: Tensor) -> Tensor:
 def luma_energy(restored: Tensor, truth: Tensor) -> Tensor:
     """Gradient energy of Y as a share of the truth's, [B]; NaN where the truth has none."""
     return _share(_ycbcr(restored)[:, :1], _ycbcr(truth)[:, :1])
+
+
+def chroma_energy(image: Tensor) -> Tensor:
+    """Gradient energy of Cb and Cr, [B]."""
+    return gradient_energy(_ycbcr(image)[:, 1:])
 
 
 def colour_energy(restored: Tensor, truth: Tensor) -> Tensor:

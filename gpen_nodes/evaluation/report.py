@@ -60,6 +60,8 @@ class Summary:
         figures = {system: _figures_of(name, rows) for system, rows in systems.items()}
         every = {row.picture for rows in systems.values() for row in rows}
         common = {picture for picture in every if all(picture in own for own in figures.values() if own)}
+        weights = {r.picture: r.weights.get(name, 1) for rows in systems.values() for r in rows}
+        total = sum(weights[picture] for picture in common)
         if len(common) < len(every):
             fewest = min(figures, key=lambda system: len(figures[system]))
             self.gaps.append(
@@ -67,7 +69,7 @@ class Summary:
                 f"systems have it; {fewest} has it of {len(figures[fewest])}."
             )
         return {
-            system: sum(own[p] for p in common) / len(common) if own and common else math.nan
+            system: sum(own[p] * weights[p] for p in common) / total if own and total else math.nan
             for system, own in figures.items()
         }
 

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import hashlib
 import itertools
 import os
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -18,7 +20,7 @@ from torch.utils.data import DataLoader
 from tqdm import tqdm
 
 from ..errors import OptionError
-from ..facesets import open_faces
+from ..facesets import FaceSet, open_faces
 from ..model import Gpen
 from .config import TrainingConfig
 from .dataset import TrainingPairs
@@ -41,7 +43,7 @@ def train(
     """Train one stage and return the averaged model. A stopped run goes on where its state was saved.
 
     A run that is resumed with the same config gives the same weights as one that never stopped, to the last
-    bit, and so does one that was killed. ``config.run`` gets ``config.toml``, ``losses.csv``,
+    bit, and so does one that was killed; one that goes on with other faces, seed or recipe says so. ``config.run`` gets ``config.toml``, ``losses.csv``,
     ``samples-N.png``, ``state.pt`` and ``best.safetensors``, ``skipped.txt`` if there are faces that can't
     be read, and at the end ``model.safetensors``.
 
@@ -63,6 +65,8 @@ def train(
     stage, pairs, samples = _prepare(config, objective, fabric)
     stage.resume(Path(config.run, STATE))
     folder = RunFolder(Path(config.run), stage) if stage.fabric.is_global_zero else None
+    if folder is not None and stage.changed:
+        tqdm.write(f"The run goes on with other data: {' '.join(stage.changed)}", file=sys.stderr)
     stage.fabric.barrier()
     try:
         _run(stage, _batches(stage, pairs), samples, folder)
@@ -110,11 +114,18 @@ def _prepare(
     fabric = fabric or make_fabric(config)
     fabric.launch()
     stage = Stage(config, fabric, objective, *networks)
+    stage.faces = _known_by(faces)
     skipped = Path(config.run, SKIPPED) if config.run else None
     pairs = TrainingPairs(
         faces, config.size, config.recipe, seed=config.seed, indices=samples.others, skipped=skipped
     )
     return stage, pairs, samples
+
+
+def _known_by(faces: FaceSet) -> str:
+    """Number and names of the faces; not where they lie, which may be elsewhere on another machine."""
+    digest = hashlib.sha256("\n".join(map(str, faces.sources)).encode()).hexdigest()
+    return f"{len(faces)} faces {digest[:12]}"
 
 
 def _batches(stage: Stage, pairs: TrainingPairs) -> Iterator[list[Pair]]:

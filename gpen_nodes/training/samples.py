@@ -11,7 +11,7 @@ from torch import Tensor
 from ..degradation import EVALUATION_RECIPE, degrade
 from ..errors import ImageError
 from ..evaluation.metrics import gradient_energy, psnr
-from ..facesets import FaceSet
+from ..facesets import FaceSet, generator_of, number_names
 from ..images import from_network, resize, to_network
 from ..model import Gpen
 from ..picture import write_picture
@@ -26,7 +26,7 @@ class Samples:
     """Every 64th face that can be read, at most 32, each degraded once and for all by the evaluation recipe.
 
     Attributes:
-        others: the faces left to train on: those of all photos that none of the kept ones is from.
+        others: the faces left to train on: those of all people whom none of the kept ones shows.
 
     Raises:
         ImageError: there are none.
@@ -35,23 +35,24 @@ class Samples:
     def __init__(self, faces: FaceSet, size: int) -> None:
         self.faces, self.size = faces, size
         self.kept = list(range(0, len(faces), 64))[:KEPT]
-        sources = {faces.sources[i] for i in self.kept}
-        self.others = [i for i in range(len(faces)) if faces.sources[i] not in sources]
+        persons = faces.persons
+        held_out = {persons[i] for i in self.kept}
+        self.others = [i for i in range(len(faces)) if persons[i] not in held_out]
         if not self.others:
             raise ImageError(
-                f"Found {len(faces)} faces, all of photos that are kept out of training to be looked at; "
-                "expected faces of more photos."
+                f"Found {len(faces)} faces, all of people who are kept out of training to be looked at; "
+                "expected faces of more people."
             )
 
     def pairs(self) -> Iterator[tuple[Tensor, Tensor]]:
         """Degraded and true, [1, 3, size, size] in [-1, 1]: one at a time, 32 of them may fill a gigabyte."""
-        chance = torch.Generator().manual_seed(0)
+        names = number_names(self.faces.sources)
         for index in self.kept:
             try:
                 truth = self.faces[index].unsqueeze(0)
             except ImageError:
                 continue
-            degraded, _ = degrade(truth, EVALUATION_RECIPE, chance)
+            degraded, _ = degrade(truth, EVALUATION_RECIPE, generator_of(names[index], 0))
             pair = to_network(resize(torch.cat((degraded, truth)), self.size, self.size, mode="bilinear"))
             yield pair[:1], pair[1:]
 

@@ -81,6 +81,11 @@ def test_systems_without_a_common_picture_are_not_compared():
     assert "over the 0 of 2 pictures" in gaps[0]
 
 
+def test_a_picture_counts_as_much_as_its_weight_says():
+    rows = [Row("", "a", "x", {"up": 1.0}, {"up": 3}), Row("", "a", "y", {"up": 5.0}, {"up": 1})]
+    assert "| a | 2 | 2.000 |" in Summary(Comparison(rows), MEASURES).markdown()
+
+
 def test_fid_of_fewer_pictures_is_left_out():
     lines, gaps = table({"x": 3.0, "y": 2.0}, {"x": 3.0}, fid={("", "a"): 9.0, ("", "b"): 5.0})
     assert lines == ["a | 2 | **3.000** | **9.000** |", "b | 1 | **3.000** | – |"]
