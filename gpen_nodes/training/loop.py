@@ -43,7 +43,8 @@ def train(
     """Train one stage and return the averaged model. A stopped run goes on where its state was saved.
 
     A run that is resumed with the same config gives the same weights as one that never stopped, to the last
-    bit, and so does one that was killed; one that goes on with other faces, seed or recipe says so. ``config.run`` gets ``config.toml``, ``losses.csv``,
+    bit, and so does one that was killed; one that goes on with other faces, seed or recipe says so.
+    ``config.run`` gets ``config.toml``, ``losses.csv``,
     ``samples-N.png``, ``state.pt`` and ``best.safetensors``, ``skipped.txt`` if there are faces that can't
     be read, and at the end ``model.safetensors``.
 

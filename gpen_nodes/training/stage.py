@@ -181,8 +181,8 @@ class Stage:
                 else "No state was saved before: start anew"
             )
             raise DegenerateOutputError(
-                f"After step {self.done} the weights hold NaN or infinity. {kept} with a lower learning_rate, "
-                "or another precision."
+                f"After step {self.done} the weights hold NaN or infinity. {kept} with a lower "
+                "learning_rate, or another precision."
             )
         state: dict[str, Any] = {name: part.state_dict() for name, part in self._parts().items()}
         # In memory: torch's own zip writer may crash the process when the disk is full.
