@@ -70,13 +70,15 @@ def add_parsers(commands: Any) -> None:
 
 
 def _prepare(args: argparse.Namespace) -> int:
-    from ..training.prepare import prepare_faces
+    from ..training.prepare import LEFT_OUT, prepare_faces
 
     names = ("size", "template", "min_face", "min_true_size", "max_blur", "same_picture", "embedder")
-    count, left_out = prepare_faces(args.photos, args.faces, **{name: getattr(args, name) for name in names})
-    for line in left_out:
+    count, lines = prepare_faces(args.photos, args.faces, **{name: getattr(args, name) for name in names})
+    for line in lines:
         print(line, file=sys.stderr)
-    print(f"{count} faces in {args.faces}, {len(left_out)} photos or faces left out.")
+    left_out = sum(line.startswith(LEFT_OUT) for line in lines)
+    more = f", {left_out} faces left out" if left_out else ""
+    print(f"{count} faces in {args.faces}, {len(lines) - left_out} photos without{more}.")
     return 0
 
 

@@ -30,24 +30,23 @@ def blur_of(face: np.ndarray) -> float:
 
 
 def thumbprint(face: np.ndarray) -> np.ndarray:
-    """A face at 32 px, gray, without its mean and of length 1, float32 [1024].
+    """A face at 32 px, without its mean and of length 1, float32 [3072].
 
-    The dot product of two is their correlation, which size, light and compression hardly change.
+    The dot product of two is their correlation, which size, exposure and compression hardly change.
 
     Args:
         face: uint8 [S, S, 3] RGB, aligned.
     """
-    small = cv2.resize(cv2.cvtColor(face, cv2.COLOR_RGB2GRAY), (_SIDE, _SIDE), interpolation=cv2.INTER_AREA)
-    print_ = small.astype(np.float32).ravel()
-    print_ -= print_.mean()
-    return print_ / max(float(np.linalg.norm(print_)), 1e-6)
+    small = cv2.resize(face, (_SIDE, _SIDE), interpolation=cv2.INTER_AREA).astype(np.float32).ravel()
+    small -= small.mean()
+    return small / max(float(np.linalg.norm(small)), 1e-6)
 
 
 def near_duplicates(prints: np.ndarray, order: np.ndarray, likeness: float) -> dict[int, int]:
     """Which faces show what a better one shows: number of the face, and of the one to keep.
 
     Args:
-        prints: [N, 1024] of ``thumbprint``.
+        prints: [N, 3072] of ``thumbprint``.
         order: the faces' numbers, best first.
         likeness: correlation from which two are one picture.
     """

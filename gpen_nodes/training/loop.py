@@ -26,6 +26,7 @@ from .config import TrainingConfig
 from .dataset import TrainingPairs
 from .folder import STATE, RunFolder, going_on
 from .losses import Objective
+from .losses.untrained import UntrainedNetworks
 from .order import Order
 from .plan import describe_plan
 from .samples import Samples
@@ -82,11 +83,18 @@ def train(
 def plan(config: TrainingConfig, *, objective: Objective | None = None, fabric: Fabric | None = None) -> str:
     """What ``train`` would do, with the memory and the time that it would take, from a few timed steps.
 
-    Nothing is written. Raises what ``train`` raises.
+    Nothing is written. Raises what ``train`` raises, but needs neither the terms' weights nor the start
+    model: networks of the same shape are counted as well.
     """
-    config = dataclasses.replace(config, run="")
+    networks = UntrainedNetworks(**dataclasses.asdict(config.networks))
+    config = dataclasses.replace(config, run="", networks=networks)
+    missing = networks.missing
+    if config.start and not Path(config.start).exists():
+        missing.append(f"{config.start}, counted as a new model")
+        config = dataclasses.replace(config, start="")
     stage, pairs, samples = _prepare(config, objective, fabric)
-    return describe_plan(stage, _batches(stage, pairs), faces=len(pairs.indices), kept=len(samples.kept))
+    text = describe_plan(stage, _batches(stage, pairs), faces=len(pairs.indices), kept=len(samples.kept))
+    return f"{text}\n{'not here yet':15}{', '.join(missing)}" if missing else text
 
 
 def make_fabric(config: TrainingConfig) -> Fabric:
@@ -110,7 +118,7 @@ def _prepare(
         )
     objective = objective or Objective.build(config.weights, config.networks)
     faces = open_faces(config.faces)
-    samples = Samples(faces, config.size)
+    samples = Samples(faces, config.size, config.min_true_size)
     networks = start_networks(config)
     fabric = fabric or make_fabric(config)
     fabric.launch()

@@ -18,7 +18,7 @@ from ..facesets.quality import blur_of, near_duplicates, thumbprint
 from ..images import from_uint8, to_uint8
 from ..picture import find_pictures, read_picture
 
-__all__ = ["MAX_BLUR", "SAME_PERSON", "SAME_PICTURE", "prepare_faces"]
+__all__ = ["LEFT_OUT", "MAX_BLUR", "SAME_PERSON", "SAME_PICTURE", "prepare_faces"]
 
 # Of 850 portraits none is above 0.61; blurred by σ 2 none is below 0.81.
 MAX_BLUR = 0.7
@@ -26,6 +26,9 @@ MAX_BLUR = 0.7
 SAME_PICTURE = 0.995
 # Cosine: of 152 pairs of portraits of one person, years apart, 151 have 0.5 or more; of 7,000 of two, none.
 SAME_PERSON = 0.5
+
+LEFT_OUT = "Left out: "
+"""How a line begins that is on a face and not on a photo without."""
 
 
 @dataclass(frozen=True)
@@ -64,7 +67,8 @@ def prepare_faces(
         embedder: MobileFaceNet.onnx, to know by likeness which faces show one person.
 
     Returns:
-        The number of faces, and a line for each photo that gave none and for each face that was left out.
+        The number of faces, and a line for each photo without any and, beginning with ``LEFT_OUT``, for each
+        face that was left out.
 
     Raises:
         ImageError: the folder holds no photo.
@@ -85,7 +89,7 @@ def prepare_faces(
             lines.append(f"{path}: no face of {min_face:g} px or more.")
         for face in faces:
             fault = _fault(face, limit, max_blur)
-            lines += [f"{path}: {fault}"] if fault else []
+            lines += [f"{LEFT_OUT}{path}: {fault}"] if fault else []
             found += [] if fault else [face]
     found, doubled = _without_duplicates(found, same_picture)
     lines += doubled
@@ -126,7 +130,9 @@ def _without_duplicates(found: list[_Found], likeness: float) -> tuple[list[_Fou
     prints = np.stack([thumbprint(face.pixels) for face in found])
     order = np.argsort([-face.true_size for face in found], kind="stable")
     twins = near_duplicates(prints, order, likeness)
-    lines = [f"{found[k].source}: the same picture as {found[twins[k]].source}." for k in sorted(twins)]
+    lines = [
+        f"{LEFT_OUT}{found[k].source}: the same picture as {found[twins[k]].source}." for k in sorted(twins)
+    ]
     return [face for k, face in enumerate(found) if k not in twins], lines
 
 

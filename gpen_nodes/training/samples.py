@@ -26,18 +26,25 @@ class Samples:
     """Every 64th face that can be read, at most 32, each degraded once and for all by the evaluation recipe.
 
     Attributes:
-        others: the faces left to train on: those of all people whom none of the kept ones shows.
+        others: the faces left to train on: those of all people whom none of the kept ones shows, and not
+            known to be smaller than ``min_true_size``.
 
     Raises:
         ImageError: there are none.
     """
 
-    def __init__(self, faces: FaceSet, size: int) -> None:
+    def __init__(self, faces: FaceSet, size: int, min_true_size: float = 0) -> None:
         self.faces, self.size = faces, size
         self.kept = list(range(0, len(faces), 64))[:KEPT]
-        persons = faces.persons
+        persons, small = faces.persons, faces.true_sizes < min_true_size  # false where nobody knows
         held_out = {persons[i] for i in self.kept}
-        self.others = [i for i in range(len(faces)) if persons[i] not in held_out]
+        others = [i for i in range(len(faces)) if persons[i] not in held_out]
+        self.others = [i for i in others if not small[i]]
+        if others and not self.others:
+            raise ImageError(
+                f"Found {len(others)} faces to train on, all smaller than {min_true_size:g} px; expected larger "
+                "ones. Lower min_true_size, or prepare larger photos."
+            )
         if not self.others:
             raise ImageError(
                 f"Found {len(faces)} faces, all of people who are kept out of training to be looked at; "

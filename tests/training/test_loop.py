@@ -292,6 +292,15 @@ def test_all_faces_of_a_person_who_is_kept_out_are(faces, tmp_path):
     assert torch.equal(before[0], after[0])
 
 
+def test_small_faces_are_left_out_where_their_size_is_known(faces, tmp_path):
+    pixels = FaceStore(faces).pixels
+    FaceStore.write(tmp_path, pixels, [f"{k}.jpg" for k in range(9)], [90, 40, 64, 63.9, *[100] * 5])
+    assert loop.Samples(FaceStore(tmp_path), 64, 64).others == [2, 4, 5, 6, 7, 8]
+    assert loop.Samples(FaceStore(faces), 64, 64).others == [1, 2, 3, 4, 5, 6, 7, 8]  # nobody knows
+    with pytest.raises(ImageError, match=r"all smaller than 200 px.*Lower min_true_size"):
+        loop.Samples(FaceStore(tmp_path), 64, 200)
+
+
 def test_refusals_leave_the_folder_alone(faces, tmp_path):
     folder = tmp_path / "run"
     config = dataclasses.replace(CONFIG, faces=str(faces), run=str(folder))

@@ -97,7 +97,7 @@ def test_of_one_picture_twice_the_larger_stays(tmp_path, astronaut):
     photos = saved(tmp_path / "photos", a_half=shrunk(picture, 0.6), b_whole=picture, c=picture[:, ::-1])
     count, lines = prepare_faces(photos, tmp_path / "faces", size=64, min_face=30)
     assert FaceStore(tmp_path / "faces").sources == ["b_whole.jpg", "c.jpg"]
-    assert (count, lines) == (2, ["a_half.jpg: the same picture as b_whole.jpg."])
+    assert (count, lines) == (2, ["Left out: a_half.jpg: the same picture as b_whole.jpg."])
 
 
 def test_blurred_faces_are_left_out(tmp_path, astronaut):
