@@ -42,8 +42,8 @@ class Samples:
         self.others = [i for i in others if not small[i]]
         if others and not self.others:
             raise ImageError(
-                f"Found {len(others)} faces to train on, all smaller than {min_true_size:g} px; expected larger "
-                "ones. Lower min_true_size, or prepare larger photos."
+                f"Found {len(others)} faces to train on, all smaller than {min_true_size:g} px; expected "
+                "larger ones. Lower min_true_size, or prepare larger photos."
             )
         if not self.others:
             raise ImageError(

@@ -1,4 +1,4 @@
-"""Networks for a dry run, which counts and times what a run takes: their weights need not be here for that."""
+"""Networks for a dry run: what a run takes can be counted and timed without their weights."""
 
 from __future__ import annotations
 
