@@ -40,9 +40,9 @@ def add_parsers(commands: Any) -> None:
     p.add_argument(
         "--same_picture",
         type=float,
-        default=0.995,
+        default=0.99,
         metavar="X",
-        help="correlation from which two faces are one picture, of which the larger stays (default: 0.995; "
+        help="correlation from which two faces are one picture, of which the larger stays (default: 0.99; "
         "2 keeps both)",
     )
     p.add_argument(
