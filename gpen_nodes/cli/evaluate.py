@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -45,7 +45,11 @@ def add_parsers(commands: Any) -> None:
     )
     p.add_argument("--embedder", metavar="FILE", help="MobileFaceNet.onnx, for the identity cosine")
     p.add_argument(
-        "--weights", nargs="+", default=[], metavar="DIR", help="folders with weights of LPIPS, FID and NIQE"
+        "--weights",
+        nargs="+",
+        default=[],
+        metavar="DIR",
+        help="folders with weights: vgg19_16x_5SE.pth for features and eyes, those of LPIPS, FID and NIQE",
     )
     p.add_argument(
         "--output", metavar="DIR", help="write figures.csv, summary.csv, table.md and sheets there"
@@ -57,7 +61,7 @@ def add_parsers(commands: Any) -> None:
 
 
 def _protocols() -> str:
-    return "portraits-256 (default), portraits-512, celeba-hq or lfw; see docs/evaluation.md"
+    return "portraits-256 (default), portraits-512, held-out-512, celeba-hq or lfw; see docs/evaluation.md"
 
 
 def _evaluate(args: argparse.Namespace) -> int:
@@ -97,7 +101,7 @@ def _with_data(args: argparse.Namespace) -> tuple[Samples, list[System], str, st
     from ..evaluation.protocols import PROTOCOLS
     from ..evaluation.samples import DegradedFaces
     from ..evaluation.systems import Bicubic, Unsharp, Untouched
-    from ..facesets import open_faces
+    from ..facesets import number_names, open_faces
 
     if args.protocol not in PROTOCOLS:
         raise OptionError(f"Found protocol {args.protocol!r}; expected one of {', '.join(PROTOCOLS)}.")
@@ -106,18 +110,7 @@ def _with_data(args: argparse.Namespace) -> tuple[Samples, list[System], str, st
     baselines = [Untouched()] if None in protocol.levels.values() else [Untouched(), Bicubic(), Unsharp()]
     systems = [*baselines, *_models(args), *_results(args.restored)]
     title = f"{Path(args.data).name}, protocol {args.protocol}: {protocol.about}."
-    return DegradedFaces(faces, _numbered(faces.sources), protocol), systems, protocol.template, title
-
-
-def _numbered(sources: Iterable[str]) -> list[str]:
-    """Photos' names without suffix; further faces of one photo are numbered."""
-    seen: dict[str, int] = {}
-    names = []
-    for source in sources:
-        name = Path(str(source)).with_suffix("").as_posix()
-        seen[name] = seen.get(name, 0) + 1
-        names.append(name if seen[name] == 1 else f"{name}_{seen[name]}")
-    return names
+    return DegradedFaces(faces, number_names(faces.sources), protocol), systems, protocol.template, title
 
 
 def _results_alone(args: argparse.Namespace) -> tuple[Samples, list[System], str, str]:

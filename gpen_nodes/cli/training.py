@@ -23,6 +23,31 @@ def add_parsers(commands: Any) -> None:
     p.add_argument(
         "--min_face", type=float, default=64, metavar="PX", help="leave out smaller faces (default: 64)"
     )
+    p.add_argument(
+        "--min_true_size",
+        type=float,
+        metavar="PX",
+        help="leave out faces that cover fewer of their photo's pixels a side, aligned (default: --size; "
+        "0 keeps them)",
+    )
+    p.add_argument(
+        "--max_blur",
+        type=float,
+        default=0.7,
+        metavar="X",
+        help="leave out faces that are blurred more, from 0 (sharp) to 1 (default: 0.7; 1 keeps them)",
+    )
+    p.add_argument(
+        "--same_picture",
+        type=float,
+        default=0.99,
+        metavar="X",
+        help="correlation from which two faces are one picture, of which the larger stays (default: 0.99; "
+        "2 keeps both)",
+    )
+    p.add_argument(
+        "--embedder", metavar="FILE", help="MobileFaceNet.onnx, to know by likeness who is one person"
+    )
     p.set_defaults(run=_prepare)
 
     p = commands.add_parser(
@@ -45,14 +70,15 @@ def add_parsers(commands: Any) -> None:
 
 
 def _prepare(args: argparse.Namespace) -> int:
-    from ..training.prepare import prepare_faces
+    from ..training.prepare import LEFT_OUT, prepare_faces
 
-    count, failed = prepare_faces(
-        args.photos, args.faces, size=args.size, template=args.template, min_face=args.min_face
-    )
-    for line in failed:
+    names = ("size", "template", "min_face", "min_true_size", "max_blur", "same_picture", "embedder")
+    count, lines = prepare_faces(args.photos, args.faces, **{name: getattr(args, name) for name in names})
+    for line in lines:
         print(line, file=sys.stderr)
-    print(f"{count} faces in {args.faces}, {len(failed)} photos without.")
+    left_out = sum(line.startswith(LEFT_OUT) for line in lines)
+    more = f", {left_out} faces left out" if left_out else ""
+    print(f"{count} faces in {args.faces}, {len(lines) - left_out} photos without{more}.")
     return 0
 
 

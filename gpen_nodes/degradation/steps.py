@@ -7,6 +7,7 @@ where the JPEG codec is, whatever device the image is on.
 from __future__ import annotations
 
 import math
+from typing import Literal
 
 import cv2
 import numpy as np
@@ -16,13 +17,20 @@ from torch import Tensor
 from ..images import as_batch, check_range, from_uint8, to_uint8
 from .recipe import DegradationRecipe, DegradationValues
 
-__all__ = ["apply_degradation", "degrade"]
+__all__ = ["Enlarging", "apply_degradation", "degrade"]
+
+Enlarging = Literal["linear", "cubic"]
+_ENLARGING = {"linear": cv2.INTER_LINEAR, "cubic": cv2.INTER_CUBIC}
 
 _BAND_ROWS = 48  # of the picture, that are blurred at once
 
 
 def degrade(
-    image: Tensor, recipe: DegradationRecipe, generator: torch.Generator
+    image: Tensor,
+    recipe: DegradationRecipe,
+    generator: torch.Generator,
+    *,
+    enlarge: Enlarging = "linear",
 ) -> tuple[Tensor, list[DegradationValues]]:
     """Degrade each image of a batch in its own way, the same way for the same generator state.
 
@@ -30,6 +38,7 @@ def degrade(
         image: ``[B, H, W, C]`` or ``[H, W, C]`` in [0, 1], on any device; C of 1, 3 (RGB) or 4 (with alpha).
         recipe: what to draw from.
         generator: the only source of chance. One on the CPU gives the same draws on every machine.
+        enlarge: how the small picture is brought back to its size, "linear" or "cubic".
 
     Returns:
         The degraded images, float32 in [0, 1], of the input's shape and device and with its alpha; and the
@@ -41,7 +50,7 @@ def degrade(
     batch = as_batch(image)
     check_range(batch)
     drawn = [recipe.draw(generator) for _ in batch]
-    return _degraded(batch, drawn).reshape(image.shape), drawn
+    return _degraded(batch, drawn, enlarge).reshape(image.shape), drawn
 
 
 def apply_degradation(image: Tensor, values: DegradationValues) -> Tensor:
@@ -49,7 +58,7 @@ def apply_degradation(image: Tensor, values: DegradationValues) -> Tensor:
     return _degraded(as_batch(image)[:1], [values])[0]
 
 
-def _degraded(batch: Tensor, values: list[DegradationValues]) -> Tensor:
+def _degraded(batch: Tensor, values: list[DegradationValues], enlarge: Enlarging = "linear") -> Tensor:
     """A new batch, one set of values for each image."""
     batch = batch.detach()
     colours = batch[..., :3].cpu().contiguous()
@@ -57,22 +66,24 @@ def _degraded(batch: Tensor, values: list[DegradationValues]) -> Tensor:
     # OpenCV drops an axis of one channel on its way, so a gray image goes without.
     images, targets = colours.squeeze(-1).numpy(), result.squeeze(-1).numpy()
     for colour, own, target in zip(images, values, targets, strict=True):
-        _degrade_colour(colour, own, target)
+        _degrade_colour(colour, own, target, enlarge)
     result = result.to(batch.device)
     return torch.cat((result, batch[..., 3:]), dim=-1) if batch.shape[-1] > 3 else result
 
 
-def _degrade_colour(colour: np.ndarray, values: DegradationValues, target: np.ndarray) -> None:
+def _degrade_colour(
+    colour: np.ndarray, values: DegradationValues, target: np.ndarray, enlarge: Enlarging
+) -> None:
     """Degrade ``[H, W, 3]`` or ``[H, W]`` into ``target`` of the same shape."""
     height, width = colour.shape[:2]
     small_size = max(1, round(width / values.scale)), max(1, round(height / values.scale))
     colour = _blurred(colour, values, small_size)
     colour = _compress(_add_noise(colour, values), values)
-    cv2.resize(colour, (width, height), dst=target, interpolation=cv2.INTER_LINEAR)
+    cv2.resize(colour, (width, height), dst=target, interpolation=_ENLARGING[enlarge])
     _recolour(target, values)
     target.clip(0, 1, out=target)
     if values.again is not None:
-        _degrade_colour(target.copy(), values.again, target)
+        _degrade_colour(target.copy(), values.again, target, enlarge)
 
 
 def _blurred(colour: np.ndarray, values: DegradationValues, size: tuple[int, int]) -> np.ndarray:

@@ -22,12 +22,16 @@ SHOWN = 6
 
 @dataclass(frozen=True)
 class Row:
-    """Figures of one picture by one system at one level, by the names of the measures."""
+    """Figures of one picture by one system at one level, by the names of the measures.
+
+    ``weights`` say how much the picture counts in the mean of a measure; 1 where nothing is said.
+    """
 
     level: str
     system: str
     picture: str
     figures: dict[str, float]
+    weights: dict[str, float] = field(default_factory=dict)
 
 
 @dataclass
@@ -37,7 +41,8 @@ class Comparison:
     Attributes:
         rows: in the order in which they were measured.
         fid: of each level and system; empty where it isn't measured.
-        shown: the first pictures of each level and system, [H, W, 3], and under ``truth`` the true ones.
+        shown: some pictures of each level and system, [H, W, 3], from all parts of the set, and under
+            ``truth`` the true ones.
         problems: a sentence for each picture that could not be measured.
     """
 
@@ -72,12 +77,15 @@ def compare(
     total = len(samples.names) if count is None else min(count, len(samples.names))
     _check(samples, systems, total, count)
     found = Comparison() if into is None else into
+    chosen = range(0, total, math.ceil(total / SHOWN))
     for level in samples.levels:
         for index in range(total):
             for sample, system, picture in _restored(samples, systems, level, index, found):
                 if picture is not None:
                     figures = _figures(measures, system, picture.permute(0, 3, 1, 2), sample.planes)
-                    found.rows.append(Row(level, system, sample.name, figures))
+                    weights = _weights(measures, sample.planes)
+                    found.rows.append(Row(level, system, sample.name, figures, weights))
+                if index in chosen:
                     _show(found, sample, system, picture)
                 if seen is not None:
                     seen(sample, system, picture)
@@ -128,11 +136,15 @@ def _figures(measures: Measures, system: str, picture: Tensor, true: Tensor | No
     }
 
 
-def _show(found: Comparison, sample: Sample, system: str, picture: Tensor) -> None:
-    shown = found.shown.setdefault((sample.level, system), [])
-    if len(shown) >= SHOWN:
-        return
-    shown.append(picture[0])
+def _weights(measures: Measures, true: Tensor | None) -> dict[str, float]:
+    if true is None:
+        return {}
+    return {measure.name: measure.weight(true) for measure in measures.each if measure.weight is not None}
+
+
+def _show(found: Comparison, sample: Sample, system: str, picture: Tensor | None) -> None:
     truths = found.shown.setdefault((sample.level, "truth"), [])
+    shown = found.shown.setdefault((sample.level, system), [])
+    shown.append(torch.ones(1, 1, 3) if picture is None else picture[0])  # white: the next stay in their rows
     if sample.truth is not None and len(truths) < len(shown):
         truths.append(sample.truth[0])

@@ -1,43 +1,112 @@
-"""The columns of a table: what each is called, which way is better, and which this machine can measure."""
+"""Every measure of a table, and which of them this machine can take."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Literal, TypeVar
 
-import torch
 from torch import Tensor
 
-from ..errors import GpenError
-from ..faces import detect_faces
+from ..backbones import load_vgg
+from ..errors import GpenError, MissingWeightsError
 from ..faces.identity import FaceEmbedder
+from ..weight_files import VGG19_DISTILLED, find_weights
+from .figures import Figure, Network, feature_figure, identity_figure, landmark_distance, of_pairs
 from .libraries import Fid, load_lpips, load_niqe
-from .metrics import gradient_energy, psnr, ssim
+from .metrics import chroma_energy, colour_energy, gradient_energy, luma_energy, psnr, ssim, true_detail
 
-__all__ = ["Measure", "Measures", "gather_measures", "landmark_distance"]
+__all__ = ["MEASURES", "Entry", "Measure", "Measures", "Needs", "gather_measures", "landmark_distance"]
 
-NAN = math.nan
+Direction = Literal["higher", "lower", "one"]
 T = TypeVar("T")
 
 
 @dataclass(frozen=True)
 class Measure:
-    """One figure of one picture.
+    """One figure of one picture, ready to be taken.
 
     Attributes:
         name: with its unit.
         better: which way, or ``one`` for a share that is best at 1.
         of: the figure of a picture and its truth, [1, 3, H, W] in [0, 1] of one size; NaN where it has none.
         needs_truth: else it is called with None where there is no truth.
+        weight: how much a picture counts in a mean, from its truth; where None, all count alike.
     """
 
     name: str
-    better: Literal["higher", "lower", "one"]
-    of: Callable[[Tensor, Tensor | None], float]
+    better: Direction
+    of: Figure
     needs_truth: bool = True
+    weight: Callable[[Tensor], float] | None = None
+
+
+@dataclass(frozen=True)
+class Needs:
+    """What measures are built from.
+
+    Attributes:
+        template: what faces are aligned to.
+        embedder: MobileFaceNet, if it is here.
+        weights: folders with weights, searched before the libraries' caches.
+    """
+
+    template: str = "gpen"
+    embedder: FaceEmbedder | None = None
+    weights: Sequence[str | Path] = ()
+
+    @cached_property
+    def vgg(self) -> Network:
+        """The distilled VGG-19, and no other: figures by another network can't be compared with these."""
+        return load_vgg(find_weights(VGG19_DISTILLED.name, self.weights))
+
+    def identity(self) -> Figure:
+        if self.embedder is None:
+            raise MissingWeightsError("it needs --embedder MobileFaceNet.onnx, see docs/checkpoints.md.")
+        return identity_figure(self.embedder, self.template)
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One row of the table of measures.
+
+    Attributes:
+        name, better, needs_truth, weight: as ``Measure`` has them.
+        build: makes the figure; raises ``GpenError`` or ``ModuleNotFoundError`` where something is missing.
+    """
+
+    name: str
+    better: Direction
+    build: Callable[[Needs], Figure]
+    needs_truth: bool = True
+    weight: Callable[[Tensor], float] | None = None
+
+
+def _niqe(needs: Needs) -> Figure:
+    niqe = load_niqe(needs.weights)
+    return lambda picture, _: niqe(picture)
+
+
+MEASURES: tuple[Entry, ...] = (
+    Entry("PSNR (dB)", "higher", lambda _: of_pairs(psnr)),
+    Entry("SSIM", "higher", lambda _: of_pairs(ssim)),
+    Entry("identity", "higher", lambda needs: needs.identity()),
+    Entry("features", "lower", lambda needs: feature_figure(needs.vgg)),
+    Entry("eyes", "lower", lambda needs: feature_figure(needs.vgg, needs.template)),
+    # A mean of plain shares would be that of the pictures with the least colour: 7 in gray studio light.
+    Entry(
+        "colour energy", "one", lambda _: of_pairs(colour_energy), weight=lambda t: chroma_energy(t).item()
+    ),
+    Entry("luma energy", "one", lambda _: of_pairs(luma_energy)),
+    Entry("true detail", "higher", lambda _: of_pairs(true_detail)),
+    Entry("sharpness", "one", lambda _: of_pairs(lambda a, t: gradient_energy(a) / gradient_energy(t))),
+    Entry("landmarks (%)", "lower", lambda _: landmark_distance()),
+    Entry("LPIPS", "lower", lambda needs: of_pairs(load_lpips(needs.weights))),
+    Entry("NIQE", "lower", _niqe, needs_truth=False),
+)
+"""In the order of the columns. FID, the figure of a whole set, comes after them."""
 
 
 @dataclass(frozen=True)
@@ -61,16 +130,18 @@ def gather_measures(
     """Every measure whose libraries and weights are here; the others are named and left out.
 
     Args:
-        template: what faces are aligned to, for their identity.
+        template: what faces are aligned to, for their identity and their eyes.
         embedder: MobileFaceNet.onnx.
         weights: folders with the files of ``weights``, searched before the libraries' caches.
 
     Raises:
         CheckpointError: a file that was named is missing or damaged.
     """
+    needs = Needs(template, FaceEmbedder.load(embedder) if embedder else None, weights)
     left_out: list[str] = []
 
     def attempt(name: str, build: Callable[[], T]) -> T | None:
+        name = name[0].upper() + name[1:]
         try:
             return build()
         except ModuleNotFoundError as error:
@@ -79,83 +150,10 @@ def gather_measures(
             left_out.append(f"{name} is left out: {error}")
         return None
 
-    lpips, niqe = attempt("LPIPS", lambda: load_lpips(weights)), attempt("NIQE", lambda: load_niqe(weights))
+    built = [(entry, attempt(entry.name, lambda entry=entry: entry.build(needs))) for entry in MEASURES]
     each = [
-        Measure("PSNR (dB)", "higher", _of_pairs(psnr)),
-        Measure("SSIM", "higher", _of_pairs(ssim)),
-        Measure("sharpness", "one", _sharpness),
+        Measure(entry.name, entry.better, figure, entry.needs_truth, entry.weight)
+        for entry, figure in built
+        if figure is not None
     ]
-    if lpips:
-        each.append(Measure("LPIPS", "lower", _of_pairs(lpips)))
-    if embedder:
-        each.append(Measure("identity", "higher", _identity(FaceEmbedder.load(embedder), template)))
-    else:
-        left_out.append(
-            "Identity is left out: it needs --embedder MobileFaceNet.onnx, see docs/checkpoints.md."
-        )
-    if attempt("Landmarks", lambda: detect_faces(torch.zeros(32, 32, 3)) or True):
-        each.append(Measure("landmarks (%)", "lower", landmark_distance()))
-    if niqe:
-        each.append(Measure("NIQE", "lower", lambda picture, _: niqe(picture), needs_truth=False))
     return Measures(tuple(each), attempt("FID", lambda: Fid(weights)), tuple(left_out))
-
-
-class _Latest:
-    """What a function gave for the last tensor asked about: one truth is compared with many pictures."""
-
-    def __init__(self, function: Callable[[Tensor], Any]) -> None:
-        self.function, self.tensor, self.value = function, None, None
-
-    def __call__(self, tensor: Tensor) -> Any:
-        if tensor is not self.tensor:
-            self.tensor, self.value = tensor, self.function(tensor)
-        return self.value
-
-
-def landmark_distance() -> Callable[[Tensor, Tensor | None], float]:
-    """Mean distance of the five landmarks of the largest face, in percent of the true eye distance.
-
-    Both faces are found by the default detector. NaN where one is not found.
-    """
-    true_landmarks = _Latest(_landmarks)
-
-    def of(picture: Tensor, truth: Tensor | None) -> float:
-        assert truth is not None
-        ours, theirs = _landmarks(picture), true_landmarks(truth)
-        if ours is None or theirs is None:
-            return NAN
-        distances = torch.linalg.vector_norm(ours - theirs, dim=1)
-        return 100 * (distances.mean() / torch.linalg.vector_norm(theirs[0] - theirs[1])).item()
-
-    return of
-
-
-def _landmarks(picture: Tensor) -> Tensor | None:
-    faces = detect_faces(picture[0].permute(1, 2, 0), min_score=0.5, max_faces=1)
-    return torch.tensor(faces[0].landmarks, dtype=torch.float64) if faces else None
-
-
-def _of_pairs(metric: Callable[[Tensor, Tensor], Tensor | float]) -> Callable[[Tensor, Tensor | None], float]:
-    def of(picture: Tensor, truth: Tensor | None) -> float:
-        assert truth is not None
-        return float(metric(picture, truth))
-
-    return of
-
-
-def _sharpness(picture: Tensor, truth: Tensor | None) -> float:
-    """Gradient energy as a share of the truth's."""
-    assert truth is not None
-    return (gradient_energy(picture) / gradient_energy(truth)).item()
-
-
-def _identity(embedder: FaceEmbedder, template: str) -> Callable[[Tensor, Tensor | None], float]:
-    true_identity = _Latest(lambda truth: embedder.embed(truth, template)[0])
-
-    def of(picture: Tensor, truth: Tensor | None) -> float:
-        assert truth is not None
-        if picture.shape[-1] != picture.shape[-2]:
-            return NAN  # no aligned face
-        return (embedder.embed(picture, template)[0] @ true_identity(truth)).item()
-
-    return of

@@ -2,11 +2,21 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-__all__ = ["gradient_energy", "psnr", "ssim"]
+__all__ = ["chroma_energy", "colour_energy", "gradient_energy", "luma_energy", "psnr", "ssim", "true_detail"]
+
+# Rows: Y, Cb, Cr of RGB in [0, 1], as BT.601 and JPEG have them.
+_YCBCR = (
+    (0.299, 0.587, 0.114),
+    (-0.299 / 1.772, -0.587 / 1.772, 0.5),
+    (0.5, -0.587 / 1.402, -0.114 / 1.402),
+)
+_NO_DETAIL = 1e-8  # of gradient energy: less is rounding, as in a gray picture's colours
 
 
 def psnr(restored: Tensor, truth: Tensor) -> Tensor:
@@ -50,3 +60,39 @@ def gradient_energy(image: Tensor) -> Tensor:
     down = image[..., 1:, :] - image[..., :-1, :]
     right = image[..., :, 1:] - image[..., :, :-1]
     return down.square().mean(dim=(1, 2, 3)) + right.square().mean(dim=(1, 2, 3))
+
+
+def luma_energy(restored: Tensor, truth: Tensor) -> Tensor:
+    """Gradient energy of Y as a share of the truth's, [B]; NaN where the truth has none."""
+    return _share(_ycbcr(restored)[:, :1], _ycbcr(truth)[:, :1])
+
+
+def chroma_energy(image: Tensor) -> Tensor:
+    """Gradient energy of Cb and Cr, [B]."""
+    return gradient_energy(_ycbcr(image)[:, 1:])
+
+
+def colour_energy(restored: Tensor, truth: Tensor) -> Tensor:
+    """Gradient energy of Cb and Cr as a share of the truth's, [B]; NaN where the truth has no colour."""
+    return _share(_ycbcr(restored)[:, 1:], _ycbcr(truth)[:, 1:])
+
+
+def true_detail(restored: Tensor, truth: Tensor) -> Tensor:
+    """1 − |∇a − ∇t|² / |∇t|² of Y, [B], at most 1: how much of the truth's detail is there and in its place.
+
+    A flat picture has 0; detail that the truth does not have, such as noise, takes away as much as it adds
+    to the gradient energy. NaN where the truth has no detail.
+    """
+    ours, theirs = _ycbcr(restored)[:, :1], _ycbcr(truth)[:, :1]
+    energy = gradient_energy(theirs)
+    return torch.where(energy > _NO_DETAIL, 1 - gradient_energy(ours - theirs) / energy, math.nan)
+
+
+def _ycbcr(image: Tensor) -> Tensor:
+    """[B, 3, H, W]: Y, and Cb and Cr around 0."""
+    return torch.einsum("kc,bchw->bkhw", torch.tensor(_YCBCR, dtype=image.dtype, device=image.device), image)
+
+
+def _share(ours: Tensor, theirs: Tensor) -> Tensor:
+    energy = gradient_energy(theirs)
+    return torch.where(energy > _NO_DETAIL, gradient_energy(ours) / energy, math.nan)

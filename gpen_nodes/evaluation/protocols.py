@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 
 from ..degradation import EVALUATION_RECIPE, DegradationRecipe
+from ..degradation.steps import Enlarging
 
 __all__ = ["PROTOCOLS", "Protocol"]
 
@@ -20,7 +21,8 @@ class Protocol:
         size: side in pixels at which faces are degraded and compared.
         levels: a recipe for each row of the table; None takes the faces as they are, without a truth.
         template: what the faces are aligned to.
-        seed: of the degradation; each face has draws of its own, whatever others there are.
+        seed: of the degradation; each face has draws of its own, by its name.
+        enlarge: how the small picture is brought back to its size.
     """
 
     about: str
@@ -28,6 +30,7 @@ class Protocol:
     levels: Mapping[str, DegradationRecipe | None]
     template: str = "gpen"
     seed: int = 0
+    enlarge: Enlarging = "linear"
 
 
 def _fixed(scale: float, blur: float, noise: float, quality: int) -> DegradationRecipe:
@@ -57,6 +60,15 @@ PROTOCOLS: Mapping[str, Protocol] = MappingProxyType(
     {
         "portraits-256": Protocol("good portraits, three fixed degradations at 256 px", 256, _LEVELS),
         "portraits-512": Protocol("good portraits, three fixed degradations at 512 px", 512, _LEVELS),
+        "held-out-512": Protocol(
+            "faces of people whom no model has seen, three fixed degradations at 512 px, enlarged by cubic "
+            "interpolation",
+            512,
+            MappingProxyType(
+                {"mild": _fixed(2, 1, 4, 85), "medium": _fixed(4, 2, 10, 60), "strong": _fixed(8, 4, 18, 40)}
+            ),
+            enlarge="cubic",
+        ),
         "celeba-hq": Protocol(
             "CelebA-HQ or FFHQ faces of 512 px, each degraded in its own way over the documented ranges",
             512,

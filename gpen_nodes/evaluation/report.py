@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import itertools
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -14,23 +15,24 @@ from torch import Tensor
 
 from ..atomic import replacing
 from ..images import to_uint8
-from .compare import Comparison
+from .compare import Comparison, Row
 from .measures import Measures
 
 __all__ = ["Summary", "contact_sheet", "write_report"]
 
-CELL, MARGIN = 320, 90
+CELL, HEADER = 1024, 20
 _ARROWS = {"higher": "↑", "lower": "↓", "one": "→ 1"}
 
 
 class Summary:
-    """Means of each level and system.
+    """Means of each level and system, over the same pictures for all systems of a level.
 
     Attributes:
         columns: the names of the measures, in order, and which way each is better.
-        lines: level, system, pictures, and the mean of each column over the pictures that have one; NaN
-            where none has.
-        gaps: a sentence for each mean that leaves pictures out.
+        lines: level, system, pictures, and the mean of each column over the pictures of which every system
+            of the level has a figure; NaN where there is none. A system without any figure of a column does
+            not count there.
+        gaps: a sentence for each column and level that leaves pictures out.
     """
 
     def __init__(self, found: Comparison, measures: Measures) -> None:
@@ -39,25 +41,49 @@ class Summary:
             for measure in measures.each
             if any(measure.name in row.figures for row in found.rows)
         }
-        groups: dict[tuple[str, str], list[dict[str, float]]] = {}
+        levels: dict[str, dict[str, list[Row]]] = {}
         for row in found.rows:
-            groups.setdefault((row.level, row.system), []).append(row.figures)
+            levels.setdefault(row.level, {}).setdefault(row.system, []).append(row)
         self.lines: list[tuple[str, str, int, list[float]]] = []
         self.gaps: list[str] = []
-        for (level, system), figures in groups.items():
-            means = [self._mean(name, level, system, figures) for name in self.columns]
+        for level, systems in levels.items():
+            columns = [self._means(name, level, systems) for name in self.columns]
             if found.fid:
-                means.append(found.fid.get((level, system), math.nan))
-            self.lines.append((level, system, len(figures), means))
+                columns.append(self._fid(found, level, systems))
+            for system, rows in systems.items():
+                self.lines.append((level, system, len(rows), [column[system] for column in columns]))
         if found.fid:
             self.columns["FID"] = "lower"
 
-    def _mean(self, name: str, level: str, system: str, figures: list[dict[str, float]]) -> float:
-        values = [row[name] for row in figures if not math.isnan(row.get(name, math.nan))]
-        if missing := len(figures) - len(values):
-            where = " ".join(filter(None, (level, system)))
-            self.gaps.append(f"{name} of {where}: {missing} of {len(figures)} pictures have none.")
-        return sum(values) / len(values) if values else math.nan
+    def _means(self, name: str, level: str, systems: dict[str, list[Row]]) -> dict[str, float]:
+        """Of one column, by system."""
+        figures = {system: _figures_of(name, rows) for system, rows in systems.items()}
+        every = {row.picture for rows in systems.values() for row in rows}
+        common = {picture for picture in every if all(picture in own for own in figures.values() if own)}
+        weights = {r.picture: r.weights.get(name, 1) for rows in systems.values() for r in rows}
+        total = sum(weights[picture] for picture in common)
+        if len(common) < len(every):
+            fewest = min(figures, key=lambda system: len(figures[system]))
+            self.gaps.append(
+                f"{_of(name, level)}: means over the {len(common)} of {len(every)} pictures of which all "
+                f"systems have it; {fewest} has it of {len(figures[fewest])}."
+            )
+        return {
+            system: sum(own[p] * weights[p] for p in common) / total if own and total else math.nan
+            for system, own in figures.items()
+        }
+
+    def _fid(self, found: Comparison, level: str, systems: dict[str, list[Row]]) -> dict[str, float]:
+        """That of a system with fewer pictures than another can't be compared, and is left out."""
+        most = max(map(len, systems.values()))
+        values = {}
+        for system, rows in systems.items():
+            values[system] = found.fid.get((level, system), math.nan) if len(rows) == most else math.nan
+            if len(rows) < most:
+                self.gaps.append(
+                    f"{_of('FID', level)}: {system} has {len(rows)} of {most} pictures, so none."
+                )
+        return values
 
     def markdown(self) -> str:
         """A table, the best figure of each level bold."""
@@ -111,31 +137,47 @@ def write_report(found: Comparison, measures: Measures, summary: Summary, folder
 
 
 def contact_sheet(shown: Mapping[str, Sequence[Tensor]]) -> Image.Image:
-    """One row of pictures, [H, W, 3] in [0, 1], for each name, which is written beside it; truth last."""
-    rows = {name: pictures for name, pictures in shown.items() if pictures}
-    names = sorted(rows, key=lambda name: name == "truth")
-    thumbnails = {name: [_thumbnail(picture) for picture in rows[name]] for name in names}
-    width = max(image.width for images in thumbnails.values() for image in images)
-    heights = [max(image.height for image in thumbnails[name]) for name in names]
-    columns = max(len(images) for images in thumbnails.values())
-    sheet = Image.new("RGB", (MARGIN + columns * width, sum(heights)), "white")
-    draw, top = ImageDraw.Draw(sheet), 0
-    for name, height in zip(names, heights, strict=True):
-        draw.multiline_text((4, top + 4), _wrapped(name), fill="black")
-        for column, image in enumerate(thumbnails[name]):
-            sheet.paste(image, (MARGIN + column * width, top))
-        top += height
+    """A column of pictures, [H, W, 3] in [0, 1], under each name: truth first, a picture a row, unscaled.
+
+    Of what is larger than 1024 px the middle is shown.
+    """
+    columns = {name: [_natural(p) for p in pictures] for name, pictures in shown.items() if pictures}
+    names = sorted(columns, key=lambda name: name != "truth")
+    widths = [max(image.width for image in columns[name]) for name in names]
+    rows = itertools.zip_longest(*(columns[name] for name in names))
+    heights = [max(image.height for image in row if image is not None) for row in rows]
+    sheet = Image.new("RGB", (sum(widths), HEADER + sum(heights)), "white")
+    draw, left = ImageDraw.Draw(sheet), 0
+    for name, width in zip(names, widths, strict=True):
+        draw.text((left + 4, 4), _fitting(draw, name, width - 8), fill="black")
+        top = HEADER
+        for image, height in zip(columns[name], heights, strict=False):
+            sheet.paste(image, (left, top))
+            top += height
+        left += width
     return sheet
 
 
-def _thumbnail(picture: Tensor) -> Image.Image:
+def _natural(picture: Tensor) -> Image.Image:
     image = Image.fromarray(np.asarray(to_uint8(picture)))
-    image.thumbnail((CELL, CELL), Image.Resampling.LANCZOS)
-    return image
+    width, height = min(image.width, CELL), min(image.height, CELL)
+    left, top = (image.width - width) // 2, (image.height - height) // 2
+    return image.crop((left, top, left + width, top + height))
 
 
-def _wrapped(name: str, width: int = 13) -> str:
-    return "\n".join(name[k : k + width] for k in range(0, len(name), width))
+def _fitting(draw: ImageDraw.ImageDraw, name: str, width: int) -> str:
+    while len(name) > 1 and draw.textlength(name) > width:
+        name = name[:-1]
+    return name
+
+
+def _figures_of(name: str, rows: list[Row]) -> dict[str, float]:
+    """By picture, where there is one."""
+    return {row.picture: value for row in rows if not math.isnan(value := row.figures.get(name, math.nan))}
+
+
+def _of(name: str, level: str) -> str:
+    return f"{name} of {level}" if level else name
 
 
 def _plain(value: float) -> str:

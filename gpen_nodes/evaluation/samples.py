@@ -8,12 +8,11 @@ from functools import cached_property
 from pathlib import Path
 from typing import Protocol as Interface
 
-import torch
 from torch import Tensor
 
 from ..degradation import degrade
 from ..errors import ImageError, OptionError
-from ..facesets import FaceSet
+from ..facesets import FaceSet, generator_of
 from ..image_files import find_image_files, read_image_file
 from ..images import from_uint8, resize, to_uint8
 from .protocols import Protocol
@@ -101,8 +100,8 @@ class DegradedFaces:
         face = as_saved(resize(self.faces[index].unsqueeze(0), size, size))
         if recipe is None:
             return Sample(self.names[index], level, face, None)
-        chance = torch.Generator().manual_seed(self.protocol.seed * 1_000_003 + index)
-        degraded, (drawn,) = degrade(face, recipe, chance)
+        chance = generator_of(self.names[index], self.protocol.seed)
+        degraded, (drawn,) = degrade(face, recipe, chance, enlarge=self.protocol.enlarge)
         return Sample(self.names[index], level, as_saved(degraded), face, drawn.scale)
 
 

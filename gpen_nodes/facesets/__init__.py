@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from .faceset import FaceSet, open_faces
+from .names import generator_of, number_names, person_of
 from .store import FaceStore
 
-__all__ = ["FaceSet", "FaceStore", "open_faces"]
+__all__ = ["FaceSet", "FaceStore", "generator_of", "number_names", "open_faces", "person_of"]

@@ -18,10 +18,20 @@ __all__ = ["FaceSet", "open_faces"]
 
 
 class FaceSet(Protocol):
-    """Aligned faces by number, and the photo that each is from."""
+    """Aligned faces by number, and what is known of each.
+
+    ``sources`` are the photos that they are from, ``persons`` names of whom they show, and ``true_sizes``
+    how many pixels of the photo the side of each covers, NaN where nobody has measured it.
+    """
 
     @property
     def sources(self) -> Sequence[str] | np.ndarray: ...
+
+    @property
+    def persons(self) -> Sequence[str]: ...
+
+    @property
+    def true_sizes(self) -> np.ndarray: ...
 
     def __len__(self) -> int: ...
 

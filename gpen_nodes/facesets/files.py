@@ -20,6 +20,7 @@ from torch import Tensor
 
 from ..errors import ImageError
 from ..image_files import READABLE_SUFFIXES, decode_image_file, is_image_file_name
+from .names import person_of
 from .store import PIXELS
 
 __all__ = ["FolderFaces", "ShardFaces", "ZipFaces"]
@@ -38,6 +39,16 @@ class FaceFiles(ABC):
 
     def __len__(self) -> int:
         return len(self.sources)
+
+    @property
+    def persons(self) -> list[str]:
+        """By their files' names; see ``person_of``."""
+        return [person_of(source) for source in self.sources]
+
+    @property
+    def true_sizes(self) -> np.ndarray:
+        """NaN: files don't say it."""
+        return np.full(len(self), np.nan)
 
     def __getitem__(self, index: int) -> Tensor:
         """One face, [S, S, 3] in [0, 1].

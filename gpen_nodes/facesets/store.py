@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,7 @@ from torch import Tensor
 from ..atomic import replacing
 from ..errors import ImageError
 from ..images import from_uint8
+from .names import person_of
 
 __all__ = ["PIXELS", "FaceStore"]
 
@@ -20,7 +22,9 @@ PIXELS, SOURCES = "faces.npy", "faces.json"
 class FaceStore:
     """Aligned faces of one size in a folder.
 
-    ``faces.npy`` holds their pixels, uint8 [N, S, S, 3] RGB, and ``faces.json`` the photo that each is from.
+    ``faces.npy`` holds their pixels, uint8 [N, S, S, 3] RGB, and ``faces.json`` for each the photo that it is
+    from (``source``), as many pixels of the photo as its side covers (``true_size``), and the number of the
+    person whom it shows, if likeness was measured (``person``). Older stores have the photos' names alone.
 
     Raises:
         ImageError: the files are missing, damaged, or do not belong together.
@@ -36,11 +40,19 @@ class FaceStore:
             )
         try:
             self.pixels = np.lib.format.open_memmap(pixels, mode="r")
-            self.sources: list[str] = list(json.loads(sources.read_text(encoding="utf-8")))
-        except (OSError, ValueError, TypeError) as error:
+            told = [
+                known if isinstance(known, dict) else {"source": known}
+                for known in json.loads(sources.read_text(encoding="utf-8"))
+            ]
+            self.sources: list[str] = [known["source"] for known in told]
+            self.true_sizes = np.array([known.get("true_size", np.nan) for known in told], np.float64)
+        except (OSError, ValueError, TypeError, KeyError) as error:
             raise ImageError(
                 f"{PIXELS} or {SOURCES} in {folder} cannot be read: {error}. Prepare them anew."
             ) from error
+        self.persons = [
+            f"person {known['person']}" if "person" in known else person_of(known["source"]) for known in told
+        ]
         if self.pixels.dtype != np.uint8 or self.pixels.shape[1:] != (*self.pixels.shape[1:2] * 2, 3):
             raise ImageError(
                 f"{pixels} holds {self.pixels.dtype} of shape {self.pixels.shape}; expected uint8 "
@@ -53,13 +65,28 @@ class FaceStore:
             )
 
     @staticmethod
-    def write(folder: str | Path, pixels: np.ndarray, sources: list[str]) -> None:
-        """Write a store of uint8 [N, S, S, 3] and the photo that each face is from; both files or none."""
+    def write(
+        folder: str | Path,
+        pixels: np.ndarray,
+        sources: Sequence[str],
+        true_sizes: Sequence[float] = (),
+        persons: Sequence[int] = (),
+    ) -> None:
+        """Write a store of uint8 [N, S, S, 3]; both files or none.
+
+        Args:
+            sources: the photo that each face is from.
+            true_sizes, persons: see ``FaceStore``; one for each face, or none at all.
+        """
         folder = Path(folder)
         folder.mkdir(parents=True, exist_ok=True)
+        told: list[dict[str, object]] = [{"source": source} for source in sources]
+        for name, values in (("true_size", true_sizes), ("person", persons)):
+            for known, value in zip(told, values, strict=bool(values)):
+                known[name] = value
         with replacing(folder / PIXELS) as pixels_file, replacing(folder / SOURCES) as sources_file:
             np.save(pixels_file, pixels)
-            sources_file.write_text(json.dumps(sources), encoding="utf-8")
+            sources_file.write_text(json.dumps(told), encoding="utf-8")
 
     def __reduce__(self) -> tuple[type[FaceStore], tuple[str | Path]]:
         """For a worker that is started and not forked: it maps the pixels itself, and is not sent them."""

@@ -41,6 +41,7 @@ class TrainingConfig(_Weights):
     Attributes:
         faces: aligned faces: a folder that ``prepare`` has written, a folder of pictures, a zip file, or
             WebDataset shards (a tar file, a folder of them, or a pattern such as ``shards/*.tar``).
+        min_true_size: leave out faces known to cover fewer of their photo's pixels a side; 0 takes all.
         run: folder of the run. A run that was stopped goes on from here.
         start: checkpoint to go on from; one of half the size is grown. Empty starts a new model.
         size: side of the faces in pixels.
@@ -72,6 +73,7 @@ class TrainingConfig(_Weights):
     """
 
     faces: str = ""
+    min_true_size: float = 0.0
     run: str = ""
     start: str = ""
     size: int = 256

@@ -21,7 +21,8 @@ __all__ = ["Log"]
 class Log:
     """Losses averaged between two lines of a CSV file; no device is waited for in between.
 
-    ``seconds`` count from the start of the run, or from where it was last resumed.
+    With several processes they are the means of all. ``seconds`` count from the start of the run, or from
+    where it was last resumed.
 
     Raises:
         MissingWeightsError: TensorBoard is wanted and not installed.

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import hashlib
 import itertools
 import os
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -18,12 +20,13 @@ from torch.utils.data import DataLoader
 from tqdm import tqdm
 
 from ..errors import OptionError
-from ..facesets import open_faces
+from ..facesets import FaceSet, open_faces
 from ..model import Gpen
 from .config import TrainingConfig
 from .dataset import TrainingPairs
 from .folder import STATE, RunFolder, going_on
 from .losses import Objective
+from .losses.untrained import UntrainedNetworks
 from .order import Order
 from .plan import describe_plan
 from .samples import Samples
@@ -41,7 +44,8 @@ def train(
     """Train one stage and return the averaged model. A stopped run goes on where its state was saved.
 
     A run that is resumed with the same config gives the same weights as one that never stopped, to the last
-    bit, and so does one that was killed. ``config.run`` gets ``config.toml``, ``losses.csv``,
+    bit, and so does one that was killed; one that goes on with other faces, seed or recipe says so.
+    ``config.run`` gets ``config.toml``, ``losses.csv``,
     ``samples-N.png``, ``state.pt`` and ``best.safetensors``, ``skipped.txt`` if there are faces that can't
     be read, and at the end ``model.safetensors``.
 
@@ -63,6 +67,8 @@ def train(
     stage, pairs, samples = _prepare(config, objective, fabric)
     stage.resume(Path(config.run, STATE))
     folder = RunFolder(Path(config.run), stage) if stage.fabric.is_global_zero else None
+    if folder is not None and stage.changed:
+        tqdm.write(f"The run goes on with other data: {' '.join(stage.changed)}", file=sys.stderr)
     stage.fabric.barrier()
     try:
         _run(stage, _batches(stage, pairs), samples, folder)
@@ -77,11 +83,18 @@ def train(
 def plan(config: TrainingConfig, *, objective: Objective | None = None, fabric: Fabric | None = None) -> str:
     """What ``train`` would do, with the memory and the time that it would take, from a few timed steps.
 
-    Nothing is written. Raises what ``train`` raises.
+    Nothing is written. Raises what ``train`` raises, but needs neither the terms' weights nor the start
+    model: networks of the same shape are counted as well.
     """
-    config = dataclasses.replace(config, run="")
+    networks = UntrainedNetworks(**dataclasses.asdict(config.networks))
+    config = dataclasses.replace(config, run="", networks=networks)
+    missing = networks.missing
+    if config.start and not Path(config.start).exists():
+        missing.append(f"{config.start}, counted as a new model")
+        config = dataclasses.replace(config, start="")
     stage, pairs, samples = _prepare(config, objective, fabric)
-    return describe_plan(stage, _batches(stage, pairs), faces=len(pairs.indices), kept=len(samples.kept))
+    text = describe_plan(stage, _batches(stage, pairs), faces=len(pairs.indices), kept=len(samples.kept))
+    return f"{text}\n{'not here yet':15}{', '.join(missing)}" if missing else text
 
 
 def make_fabric(config: TrainingConfig) -> Fabric:
@@ -105,16 +118,23 @@ def _prepare(
         )
     objective = objective or Objective.build(config.weights, config.networks)
     faces = open_faces(config.faces)
-    samples = Samples(faces, config.size)
+    samples = Samples(faces, config.size, config.min_true_size)
     networks = start_networks(config)
     fabric = fabric or make_fabric(config)
     fabric.launch()
     stage = Stage(config, fabric, objective, *networks)
+    stage.faces = _known_by(faces)
     skipped = Path(config.run, SKIPPED) if config.run else None
     pairs = TrainingPairs(
         faces, config.size, config.recipe, seed=config.seed, indices=samples.others, skipped=skipped
     )
     return stage, pairs, samples
+
+
+def _known_by(faces: FaceSet) -> str:
+    """Number and names of the faces; not where they lie, which may be elsewhere on another machine."""
+    digest = hashlib.sha256("\n".join(map(str, faces.sources)).encode()).hexdigest()
+    return f"{len(faces)} faces {digest[:12]}"
 
 
 def _batches(stage: Stage, pairs: TrainingPairs) -> Iterator[list[Pair]]:

@@ -11,7 +11,7 @@ from torch import Tensor
 from ..degradation import EVALUATION_RECIPE, degrade
 from ..errors import ImageError
 from ..evaluation.metrics import gradient_energy, psnr
-from ..facesets import FaceSet
+from ..facesets import FaceSet, generator_of, number_names
 from ..image_files import write_image_file
 from ..images import from_network, resize, to_network
 from ..model import Gpen
@@ -26,32 +26,40 @@ class Samples:
     """Every 64th face that can be read, at most 32, each degraded once and for all by the evaluation recipe.
 
     Attributes:
-        others: the faces left to train on: those of all photos that none of the kept ones is from.
+        others: the faces left to train on: those of all people whom none of the kept ones shows, and not
+            known to be smaller than ``min_true_size``.
 
     Raises:
         ImageError: there are none.
     """
 
-    def __init__(self, faces: FaceSet, size: int) -> None:
+    def __init__(self, faces: FaceSet, size: int, min_true_size: float = 0) -> None:
         self.faces, self.size = faces, size
         self.kept = list(range(0, len(faces), 64))[:KEPT]
-        sources = {faces.sources[i] for i in self.kept}
-        self.others = [i for i in range(len(faces)) if faces.sources[i] not in sources]
+        persons, small = faces.persons, faces.true_sizes < min_true_size  # false where nobody knows
+        held_out = {persons[i] for i in self.kept}
+        others = [i for i in range(len(faces)) if persons[i] not in held_out]
+        self.others = [i for i in others if not small[i]]
+        if others and not self.others:
+            raise ImageError(
+                f"Found {len(others)} faces to train on, all smaller than {min_true_size:g} px; expected "
+                "larger ones. Lower min_true_size, or prepare larger photos."
+            )
         if not self.others:
             raise ImageError(
-                f"Found {len(faces)} faces, all of photos that are kept out of training to be looked at; "
-                "expected faces of more photos."
+                f"Found {len(faces)} faces, all of people who are kept out of training to be looked at; "
+                "expected faces of more people."
             )
 
     def pairs(self) -> Iterator[tuple[Tensor, Tensor]]:
         """Degraded and true, [1, 3, size, size] in [-1, 1]: one at a time, 32 of them may fill a gigabyte."""
-        chance = torch.Generator().manual_seed(0)
+        names = number_names(self.faces.sources)
         for index in self.kept:
             try:
                 truth = self.faces[index].unsqueeze(0)
             except ImageError:
                 continue
-            degraded, _ = degrade(truth, EVALUATION_RECIPE, chance)
+            degraded, _ = degrade(truth, EVALUATION_RECIPE, generator_of(names[index], 0))
             pair = to_network(resize(torch.cat((degraded, truth)), self.size, self.size, mode="bilinear"))
             yield pair[:1], pair[1:]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import io
 import math
 import pickle
@@ -37,6 +38,8 @@ class Stage:
     Attributes:
         done: completed steps, those of earlier runs included.
         best: the lowest objective on faces kept out of training so far.
+        faces: what the faces are, for a resumed run to know them by.
+        changed: a sentence for each thing that is another than in the state that was resumed.
     """
 
     def __init__(
@@ -48,6 +51,7 @@ class Stage:
         judge: nn.Module | None,
     ) -> None:
         self.config, self.fabric, self.done, self.best = config, fabric, 0, math.inf
+        self.faces, self.changed = "", list[str]()
         self.raw, self.raw_judge = model.to(fabric.device), judge and judge.to(fabric.device)
         self.ema = Ema(self.raw, config.ema_decay)
         self.objective = objective.to(fabric.device)
@@ -92,7 +96,14 @@ class Stage:
                 self.game.weights_moved(cast("Any", self.raw_judge))
             self.done += 1
             self.ema.update(self.raw, self.done)
-        return sums
+        return self._averaged(sums)
+
+    def _averaged(self, terms: dict[str, Tensor]) -> dict[str, Tensor]:
+        """Over all processes, which have seen different faces."""
+        if self.fabric.world_size == 1:
+            return terms
+        means = cast("Tensor", self.fabric.all_reduce(torch.stack(list(terms.values())), reduce_op="mean"))
+        return dict(zip(terms, means, strict=True))
 
     def _gradients(self, degraded: Tensor, truth: Tensor, share: float, *, last: bool) -> dict[str, Tensor]:
         """Add ``share`` of this batch's gradients to those of both networks."""
@@ -153,6 +164,11 @@ class Stage:
             parts["scaler"] = self.scaler
         return parts
 
+    def _data(self) -> dict[str, Any]:
+        """What is learnt from, by option."""
+        recipe = dataclasses.asdict(self.config.recipe)
+        return {"seed": self.config.seed, "faces": self.faces} | {f"recipe.{k}": v for k, v in recipe.items()}
+
     def save(self, path: Path) -> None:
         """Write what a resumed run needs, whole or not at all.
 
@@ -161,14 +177,19 @@ class Stage:
             OSError: the file cannot be written; what was saved before stays.
         """
         if not all(bool(torch.isfinite(p).all()) for p in self.raw.parameters()):
+            kept = (
+                f"{path} still holds the last good state: go on from there"
+                if path.exists()
+                else "No state was saved before: start anew"
+            )
             raise DegenerateOutputError(
-                f"After step {self.done} the weights hold NaN or infinity. {path} still holds the last good "
-                "state: go on from there with a lower learning_rate, or another precision."
+                f"After step {self.done} the weights hold NaN or infinity. {kept} with a lower "
+                "learning_rate, or another precision."
             )
         state: dict[str, Any] = {name: part.state_dict() for name, part in self._parts().items()}
         # In memory: torch's own zip writer may crash the process when the disk is full.
         stream = io.BytesIO()
-        torch.save(state | {"step": self.done, "best": self.best}, stream)
+        torch.save(state | {"step": self.done, "best": self.best, "data": self._data()}, stream)
         with replacing(path) as temporary:
             # Not getbuffer(): a failed write leaves its view in a cycle, which crashes Python 3.12.
             temporary.write_bytes(stream.getvalue())
@@ -187,6 +208,12 @@ class Stage:
                 if name in state:  # A state without a discriminator may go on with one.
                     part.load_state_dict(state[name])
             self.done, self.best = state["step"], state.get("best", math.inf)
+            before = state.get("data", {})  # of an older version's state nothing is known
+            self.changed = [
+                f"{name} was {before[name]} and is {now}."
+                for name, now in self._data().items()
+                if name in before and before[name] != now
+            ]
         except (RuntimeError, ValueError, TypeError, KeyError, EOFError, pickle.UnpicklingError) as error:
             raise OptionError(
                 f"{path} is damaged or of another network than this run's. Choose another folder, or remove "

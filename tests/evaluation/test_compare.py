@@ -11,8 +11,10 @@ import torch.nn.functional as F
 
 from gpen_nodes import EVALUATION_RECIPE, DegradationRecipe, ImageError, OptionError, degrade
 from gpen_nodes.evaluation.compare import compare
-from gpen_nodes.evaluation.measures import Measure, Measures
+from gpen_nodes.evaluation.measures import Measure, Measures, gather_measures
+from gpen_nodes.evaluation.metrics import chroma_energy
 from gpen_nodes.evaluation.protocols import PROTOCOLS, Protocol
+from gpen_nodes.evaluation.report import Summary
 from gpen_nodes.evaluation.samples import DegradedFaces, PictureFolder, as_saved
 from gpen_nodes.evaluation.systems import Bicubic, Model, Results, Unsharp, Untouched
 from gpen_nodes.image_files import write_image_file
@@ -55,13 +57,26 @@ def test_who_knows_the_truth_wins(samples, plain_measures):
 
 
 def test_a_face_is_degraded_the_same_way_whatever_others_there_are(faces, samples):
-    fewer = DegradedFaces(faces[:3], samples.names[:3], PROTOCOL)
+    """By its name: not by its place, nor by the folder that it lies in."""
+    fewer = DegradedFaces(faces[2::-1], [f"deeper/{name}" for name in samples.names[2::-1]], PROTOCOL)
     for level in PROTOCOL.levels:
-        one, other = samples.sample(level, 2), fewer.sample(level, 2)
+        one, other = samples.sample(level, 2), fewer.sample(level, 0)
         assert torch.equal(one.degraded, other.degraded)
         assert not torch.equal(one.degraded, samples.sample(level, 1).degraded)
     reseeded = DegradedFaces(faces, samples.names, dataclasses.replace(PROTOCOL, seed=1))
     assert not torch.equal(reseeded.sample("medium", 2).degraded, samples.sample("medium", 2).degraded)
+
+
+def test_a_protocol_says_how_a_small_picture_is_enlarged(faces):
+    def degraded(enlarge):
+        protocol = dataclasses.replace(PROTOCOL, enlarge=enlarge)
+        return DegradedFaces(faces, samples_names, protocol).sample("mild", 0)
+
+    samples_names = [str(k) for k in range(len(faces))]
+    linear, cubic = degraded("linear"), degraded("cubic")
+    assert (cubic.degraded - linear.degraded).abs().max() > 0.02
+    error = [(s.degraded - s.truth).square().mean() for s in (cubic, linear)]
+    assert error[0] < error[1]  # of the same small picture more is kept
 
 
 def test_bicubic_of_a_smooth_picture_is_nearly_the_picture():
@@ -123,6 +138,28 @@ def test_one_failure_is_a_problem_and_the_others_go_on(samples, plain_measures, 
     assert "holds no picture named face10" in found.problems[1]
 
 
+def test_colour_energy_of_a_set_is_that_of_all_its_colour(samples):
+    found = compare(samples, [Untouched()], gather_measures(), count=3)
+    rows = [row for row in found.rows if row.level == "mild"]
+    energies = [chroma_energy(samples.sample("mild", k).planes).item() for k in range(3)]
+    ours = sum(row.figures["colour energy"] * energy for row, energy in zip(rows, energies, strict=True))
+    (line,) = (line for line in Summary(found, gather_measures()).lines if line[0] == "mild")
+    column = list(Summary(found, gather_measures()).columns).index("colour energy")
+    assert line[3][column] == pytest.approx(ours / sum(energies))
+
+
+def test_what_is_shown_is_from_all_parts_of_the_set_and_stays_in_its_row(samples, plain_measures, tmp_path):
+    for name in samples.names:
+        write_image_file(tmp_path / f"{name}.png", samples.sample("mild", samples.names.index(name)).truth[0])
+    (tmp_path / "face02.png").unlink()
+    found = compare(samples, [Results("theirs", tmp_path), Untouched()], plain_measures)
+    truths, theirs = found.shown["mild", "truth"], found.shown["mild", "theirs"]
+    assert [len(pictures) for pictures in found.shown.values()] == [6] * 6
+    assert torch.equal(truths[5], samples.sample("mild", 10).truth[0])
+    for row, (truth, their) in enumerate(zip(truths, theirs, strict=True)):
+        assert torch.equal(truth, their) == (row != 1)
+
+
 def test_without_truth_only_what_needs_none_is_measured(faces):
     protocol = Protocol("", 64, {"as it is": None})
     calls = []
@@ -164,7 +201,7 @@ def test_a_model_restores_at_its_own_size(faces, tiny_checkpoint, recording_host
 
 
 def test_protocols_are_what_the_documentation_says():
-    assert list(PROTOCOLS) == ["portraits-256", "portraits-512", "celeba-hq", "lfw"]
+    assert list(PROTOCOLS) == ["portraits-256", "portraits-512", "held-out-512", "celeba-hq", "lfw"]
     for name, size in (("portraits-256", 256), ("portraits-512", 512)):
         protocol = PROTOCOLS[name]
         assert (protocol.size, protocol.seed, protocol.template) == (size, 0, "gpen")
@@ -175,6 +212,16 @@ def test_protocols_are_what_the_documentation_says():
             "×4, blur σ 1.5, noise σ 12.5, JPEG 55",
             "×8, blur σ 3, noise σ 20, JPEG 35",
         ]
+    held_out = PROTOCOLS["held-out-512"]
+    assert (held_out.size, held_out.template, held_out.enlarge) == (512, "gpen", "cubic")
+    drawn = [
+        degrade(torch.rand(16, 16, 3), recipe, torch.Generator())[1][0] for recipe in held_out.levels.values()
+    ]
+    assert [f"{values}" for values in drawn] == [
+        "×2, blur σ 1, noise σ 4, JPEG 85",
+        "×4, blur σ 2, noise σ 10, JPEG 60",
+        "×8, blur σ 4, noise σ 18, JPEG 40",
+    ]
     assert PROTOCOLS["celeba-hq"].levels == {"drawn": DegradationRecipe()}
     assert PROTOCOLS["lfw"].levels == {"as it is": None}
     assert all(PROTOCOLS[name].template == "ffhq" for name in ("celeba-hq", "lfw"))

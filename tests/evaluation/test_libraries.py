@@ -117,10 +117,12 @@ def test_niqe_takes_its_parameters_from_the_file(tmp_path, pictures):
 
 def test_what_is_missing_is_named_with_its_remedy(tmp_path):
     found = gather_measures(weights=[tmp_path])
-    assert [measure.name for measure in found.each] == ["PSNR (dB)", "SSIM", "sharpness", "landmarks (%)"]
+    assert [measure.name for measure in found.each] == [
+        *("PSNR (dB)", "SSIM", "colour energy", "luma energy", "true detail", "sharpness", "landmarks (%)")
+    ]
     assert found.fid is None
     said = "\n".join(found.left_out)
-    for name in ("LPIPS", "FID", "NIQE", "Identity"):
+    for name in ("LPIPS", "FID", "NIQE", "Identity", "Features", "Eyes"):
         (line,) = (line for line in found.left_out if line.startswith(f"{name} is left out: "))
         assert "pip install" in line or "Get it from https://" in line or "--embedder" in line, said
 

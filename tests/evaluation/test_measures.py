@@ -1,4 +1,4 @@
-"""Landmarks and identity, on a real face."""
+"""Measures of a real face, and what each can and cannot be bought with."""
 
 from __future__ import annotations
 
@@ -8,7 +8,10 @@ import pytest
 import torch
 
 from gpen_nodes import align_face, detect_faces
-from gpen_nodes.evaluation.measures import gather_measures, landmark_distance
+from gpen_nodes.backbones import LAYERS
+from gpen_nodes.evaluation.figures import feature_figure
+from gpen_nodes.evaluation.measures import MEASURES, gather_measures, landmark_distance
+from gpen_nodes.faces.regions import region_windows
 
 
 @pytest.fixture(scope="module")
@@ -43,7 +46,87 @@ def test_identity_of_one_person_and_of_a_blurred_one(face, shared_data):
     assert math.isnan(identity.of(face[..., :200], face[..., :200]))  # no aligned crop
 
 
-def test_sharpness_is_a_share_of_the_truths(face):
-    (sharpness,) = (m for m in gather_measures().each if m.name == "sharpness")
-    assert sharpness.of(face, face) == pytest.approx(1)
-    assert sharpness.of(face * 0.5, face) == pytest.approx(0.25, rel=1e-4)
+def take(name, picture, truth):
+    (measure,) = (m for m in gather_measures().each if m.name == name)
+    return measure.of(picture, truth)
+
+
+@pytest.mark.parametrize("name", ["sharpness", "luma energy", "colour energy"])
+def test_energies_are_shares_of_the_truths(face, name):
+    assert take(name, face, face) == pytest.approx(1)
+    assert take(name, face * 0.5, face) == pytest.approx(0.25, rel=1e-4)
+
+
+def blurred(face):
+    return torch.nn.functional.avg_pool2d(face, 5, stride=1, padding=2, count_include_pad=False)
+
+
+def test_false_colour_buys_sharpness_but_shows_in_colour_energy(face):
+    """Noise in red and blue that leaves Y alone."""
+    noise = 0.1 * torch.randn(face[:, :1].shape, generator=torch.Generator().manual_seed(0))
+    bought = blurred(face) + torch.cat((noise, noise * -(0.299 + 0.114) / 0.587, noise), dim=1)
+    assert take("sharpness", bought, face) > 1
+    assert take("colour energy", bought, face) > 10
+    assert take("luma energy", bought, face) == pytest.approx(
+        take("luma energy", blurred(face), face), rel=1e-3
+    )
+
+
+def test_noise_buys_luma_energy_but_no_true_detail(face):
+    noise = 0.05 * torch.randn(face[:, :1].shape, generator=torch.Generator().manual_seed(0))
+    soft, bought = blurred(face), blurred(face) + noise
+    assert take("luma energy", soft, face) < 0.6 < 1 < take("luma energy", bought, face)
+    assert take("true detail", bought, face) < 0 < take("true detail", soft, face) < 1
+    assert take("true detail", face, face) == 1
+    assert take("true detail", torch.full_like(face, 0.5), face) == pytest.approx(0)
+
+
+def test_a_gray_truth_has_no_colour_energy(face):
+    gray = face.mean(dim=1, keepdim=True).expand_as(face)
+    assert math.isnan(take("colour energy", face, gray))
+    assert take("luma energy", gray, gray) == pytest.approx(1)
+
+
+def test_features_by_their_formula(face):
+    """Two maps: half of the picture, and the picture plus one."""
+
+    def network(image):
+        seen.append(image)
+        return [image / 2] * (len(LAYERS) - 1) + [image + 3]
+
+    seen = []
+    other, truth = face, (face * 0.5 + 0.2)
+    a, t = other * 2 - 1, truth * 2 - 1
+    difference = (a - t).abs().mean()
+    expected = (3 * difference / t.abs().mean() + difference / (t + 3).mean()) / 4
+    features = feature_figure(network)
+    assert features(other, truth) == pytest.approx(expected.item(), rel=1e-4)
+    features(truth, truth)
+    assert len(seen) == 3  # the truth's maps are computed once
+
+
+def test_eyes_are_measured_in_their_windows_alone(face):
+    eyes = feature_figure(lambda image: [image + 2] * len(LAYERS), "gpen")
+    windows = [
+        (slice(None), slice(None), slice(top, top + height), slice(left, left + width))
+        for top, left, height, width in region_windows("gpen", 256)
+    ]
+    mouth, eye = face.clone(), face.clone()
+    mouth[windows[2]] = 0
+    eye[windows[1]] = 0
+    assert eyes(mouth, face) == 0
+    assert eyes(eye, face) > 0.1
+    assert math.isnan(eyes(face[..., :200], face[..., :200]))
+
+
+def test_the_network_of_features_ranks_blur(face, shared_data):
+    measures = gather_measures(weights=[shared_data / "perceptual"])
+    for name in ("features", "eyes"):
+        (measure,) = (m for m in measures.each if m.name == name)
+        assert measure.of(face, face) == 0
+        assert 0.05 < measure.of(blurred(face), face) < measure.of(blurred(blurred(face)), face) < 1
+
+
+def test_names_in_the_table_differ():
+    names = [entry.name for entry in MEASURES]
+    assert len(set(names)) == len(names)

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gpen_nodes.evaluation.metrics import gradient_energy, psnr, ssim
+from gpen_nodes.evaluation.metrics import colour_energy, gradient_energy, luma_energy, psnr, ssim, true_detail
 
 
 @pytest.fixture
@@ -80,3 +81,21 @@ def test_blur_takes_gradient_energy_and_noise_adds_some(faces):
     assert (gradient_energy(blurred) < own).all()
     assert (gradient_energy(noisy(faces, 0.05)) > own).all()
     assert (gradient_energy(torch.full_like(faces, 0.3)) == 0).all()
+
+
+def test_luma_and_colour_are_those_of_jpeg(faces):
+    """Pillow's conversion, which is libjpeg's, rounds to 8 bits."""
+    image = pytest.importorskip("PIL.Image")
+    noise = noisy(faces, 0.2)
+    planes = []
+    for picture in (noise, faces):
+        pixels = (picture * 255).round().byte().permute(0, 2, 3, 1).numpy()
+        ycbcr = [torch.from_numpy(np.array(image.fromarray(p).convert("YCbCr"))) for p in pixels]
+        planes.append(torch.stack(ycbcr).permute(0, 3, 1, 2) / 255)
+    ours, theirs = planes
+    luma = gradient_energy(ours[:, :1]) / gradient_energy(theirs[:, :1])
+    colour = gradient_energy(ours[:, 1:]) / gradient_energy(theirs[:, 1:])
+    detail = 1 - gradient_energy((ours - theirs)[:, :1]) / gradient_energy(theirs[:, :1])
+    assert luma_energy(noise, faces).tolist() == pytest.approx(luma.tolist(), rel=0.02)
+    assert colour_energy(noise, faces).tolist() == pytest.approx(colour.tolist(), rel=0.05)
+    assert true_detail(noise, faces).tolist() == pytest.approx(detail.tolist(), rel=0.02)

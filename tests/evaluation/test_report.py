@@ -44,10 +44,52 @@ def test_means_the_best_in_bold_and_what_is_missing(found):
     assert summary.markdown().splitlines() == [
         "| level | system | pictures | up ↑ | down ↓ | share → 1 | FID ↓ |",
         "| --- | --- | --- | --- | --- | --- | --- |",
-        "| mild | a | 2 | **15.00** | 2.000 | **0.500** | **7.500** |",
+        "| mild | a | 2 | **15.00** | **1.000** | **0.500** | **7.500** |",
         "| mild | b | 2 | 14.00 | **1.000** | 1.600 | – |",
     ]
-    assert summary.gaps == ["down of mild b: 1 of 2 pictures have none."]
+    assert summary.gaps == [
+        "down of mild: means over the 1 of 2 pictures of which all systems have it; b has it of 1."
+    ]
+
+
+def table(*figures, fid=None):
+    """Lines of a table of one measure, from dictionaries of it by picture, for systems a, b, …"""
+    rows = [
+        Row("", system, picture, {"up": value})
+        for system, own in zip("abc", figures, strict=False)
+        for picture, value in own.items()
+    ]
+    summary = Summary(Comparison(rows, fid or {}), MEASURES)
+    return [line[2:] for line in summary.markdown().splitlines()[2:]], summary.gaps
+
+
+def test_who_has_only_the_easy_pictures_does_not_win_by_that():
+    lines, gaps = table({"easy": 30, "hard": 20}, {"easy": 29})
+    assert lines == ["a | 2 | **30.00** |", "b | 1 | 29.00 |"]
+    assert gaps == ["up: means over the 1 of 2 pictures of which all systems have it; b has it of 1."]
+
+
+def test_who_has_no_figure_at_all_takes_none_from_the_others():
+    lines, gaps = table({"x": 30.0, "y": 20.0}, {"x": NAN, "y": NAN}, {"x": 10.0, "y": 31.0})
+    assert lines == ["a | 2 | **25.00** |", "b | 2 | – |", "c | 2 | 20.50 |"]
+    assert not gaps
+
+
+def test_systems_without_a_common_picture_are_not_compared():
+    lines, gaps = table({"x": 30.0}, {"y": 20.0})
+    assert lines == ["a | 1 | – |", "b | 1 | – |"]
+    assert "over the 0 of 2 pictures" in gaps[0]
+
+
+def test_a_picture_counts_as_much_as_its_weight_says():
+    rows = [Row("", "a", "x", {"up": 1.0}, {"up": 3}), Row("", "a", "y", {"up": 5.0}, {"up": 1})]
+    assert "| a | 2 | 2.000 |" in Summary(Comparison(rows), MEASURES).markdown()
+
+
+def test_fid_of_fewer_pictures_is_left_out():
+    lines, gaps = table({"x": 3.0, "y": 2.0}, {"x": 3.0}, fid={("", "a"): 9.0, ("", "b"): 5.0})
+    assert lines == ["a | 2 | **3.000** | **9.000** |", "b | 1 | **3.000** | – |"]
+    assert gaps[1] == "FID: b has 1 of 2 pictures, so none."
 
 
 def test_measures_that_nothing_was_measured_by_have_no_column(found):
@@ -74,16 +116,22 @@ def test_files(found, tmp_path):
     assert table.startswith("Title.\n\n| level |")
     assert table.splitlines()[-3:] == [
         "- LPIPS is left out: it is not here.",
-        "- down of mild b: 1 of 2 pictures have none.",
+        "- down of mild: means over the 1 of 2 pictures of which all systems have it; b has it of 1.",
         "- b, face9: it was damaged.",
     ]
     with Image.open(folder / "sheet-mild.png") as sheet:
-        assert sheet.size == (90 + 2 * 40, 3 * 40)
-        assert sheet.getpixel((100, 100)) == (0, 0, 0)  # the truth comes last
-        assert sheet.getpixel((100, 60)) == (128, 128, 128)
+        assert sheet.size == (3 * 40, 20 + 2 * 40)
+        assert sheet.getpixel((20, 90)) == (0, 0, 0)  # the truth comes first
+        assert sheet.getpixel((60, 90)) == (128, 128, 128)
 
 
-def test_large_pictures_are_shown_small():
-    sheet = contact_sheet({"whole photos": [torch.zeros(900, 600, 3), torch.zeros(300, 600, 3)]})
-    assert sheet.height == 320
-    assert sheet.width == 90 + 2 * 320
+def test_pictures_are_shown_as_they_are_and_of_large_ones_the_middle():
+    steep = torch.linspace(0, 1, 512).view(1, 512, 1).expand(512, 512, 3)
+    marked = torch.zeros(1500, 1400, 3)
+    marked[750, 700] = 1
+    sheet = contact_sheet({"a": [steep, marked], "a name that is far too long" * 9: [torch.zeros(8, 8, 3)]})
+    assert sheet.size == (1024 + 8, 20 + 512 + 1024)
+    row = [sheet.getpixel((x, 300))[0] for x in range(512)]
+    assert row == [round(255 * x / 511) for x in range(512)]
+    assert sheet.getpixel((512, 20 + 512 + 512)) == (255, 255, 255)
+    assert sheet.getpixel((511, 20 + 512 + 512)) == (0, 0, 0)

@@ -27,6 +27,26 @@ def test_store_gives_what_was_written(tmp_path):
     assert torch.equal(pickle.loads(sent)[1], store[1])
 
 
+def test_what_is_known_of_a_face(tmp_path):
+    pixels = np.zeros((3, 8, 8, 3), np.uint8)
+    FaceStore.write(tmp_path, pixels, ["1_a.jpg", "1_b.jpg", "2.jpg"], [8.5, 20, 9], [0, 0, 1])
+    store = FaceStore(tmp_path)
+    assert store.true_sizes.tolist() == [8.5, 20, 9]
+    assert store.persons[0] == store.persons[1] != store.persons[2]
+    with pytest.raises(ValueError, match="zip"):
+        FaceStore.write(tmp_path, pixels, ["a", "b", "c"], [1.0])
+    assert FaceStore(tmp_path).sources == ["1_a.jpg", "1_b.jpg", "2.jpg"]
+
+
+def test_an_older_store_tells_photos_alone(tmp_path):
+    FaceStore.write(tmp_path, np.zeros((2, 8, 8, 3), np.uint8), ["a", "b"])
+    (tmp_path / "faces.json").write_text(json.dumps(["001_x.jpg", "001_y.jpg"]))
+    store = FaceStore(tmp_path)
+    assert store.sources == ["001_x.jpg", "001_y.jpg"]
+    assert store.persons == ["001", "001"]
+    assert np.isnan(store.true_sizes).all()
+
+
 def test_a_write_that_fails_leaves_the_old_store(tmp_path, monkeypatch):
     FaceStore.write(tmp_path, np.zeros((2, 8, 8, 3), np.uint8), ["a", "b"])
 

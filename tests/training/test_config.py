@@ -49,6 +49,7 @@ OPTIONS: dict[str, Any] = {
     "nodes": 2,
     "workers": 0,
     "learning_rate": 0.001,
+    "min_true_size": 300,
     "drop_at": 1500,
     "drop_to": 0.0001,
     "old_size": 64,
@@ -172,4 +173,5 @@ def test_the_large_models_are_trained_as_documented():
     terms = ("pixel", "perceptual", "identity", "adversarial", "lpips")
     assert [getattr(config, term) for term in terms] == [1.0, 0.05, 0.1, 0.005, 0.1]
     assert (config.steps, config.rate(0), config.rate(800_000)) == (1_000_000, 2e-4, 2e-5)
+    assert (config.recipe.scale, config.recipe.blur_sigma) == ((2, 16), (0, 3))
     assert (config.narrow, config.multiplier, config.style_dim, config.mapping_depth) == (1, 2, 512, 8)

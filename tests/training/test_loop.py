@@ -19,6 +19,7 @@ from gpen_nodes.backbones import DistilledVgg19
 from gpen_nodes.checkpoints import read_checkpoint
 from gpen_nodes.errors import (
     CheckpointError,
+    DegenerateOutputError,
     ImageError,
     MissingWeightsError,
     OptionError,
@@ -47,7 +48,7 @@ def test_the_files_of_a_run(whole):
     saved = read_config(whole / "config.toml")
     assert dataclasses.replace(saved, faces="", run="") == CONFIG
     networks = {"model", "ema", "optimizer", "judge", "judge_optimizer"}
-    assert set(state_of(whole)) == networks | {"step", "best"}
+    assert set(state_of(whole)) == networks | {"step", "best", "data"}
     with Image.open(whole / "samples-000004.png") as sheet:
         assert sheet.size == (64, 3 * 64)  # One of nine faces is kept out of training.
 
@@ -230,7 +231,7 @@ def test_a_folder_that_cannot_be_written_is_told_before_the_run(faces, tmp_path)
 
 def test_without_adversarial_loss_there_is_no_discriminator(faces, tmp_path):
     run(dataclasses.replace(PLAIN, steps=2), faces, tmp_path)
-    assert set(state_of(tmp_path)) == {"model", "ema", "optimizer", "step", "best"}
+    assert set(state_of(tmp_path)) == {"model", "ema", "optimizer", "step", "best", "data"}
     with (tmp_path / "losses.csv").open() as file:
         (row,) = csv.DictReader(file)
     assert row["adversarial"] == row["discriminator"] == row["r1"] == row["identity"] == ""
@@ -268,6 +269,55 @@ def test_the_global_random_state_is_untouched(faces, tmp_path):
     assert signal.getsignal(signal.SIGINT) is handler
 
 
+def test_a_run_that_goes_on_with_other_data_says_so(faces, tmp_path, capsys):
+    run(dataclasses.replace(PLAIN, steps=1), faces, tmp_path / "run")
+    assert "other data" not in capsys.readouterr().err
+    fewer = tmp_path / "fewer"
+    FaceStore.write(fewer, FaceStore(faces).pixels[:8], FaceStore(faces).sources[:8])
+    recipe = dataclasses.replace(PLAIN.recipe, scale=(1, 3))
+    run(dataclasses.replace(PLAIN, steps=2, seed=5, recipe=recipe), fewer, tmp_path / "run")
+    said = capsys.readouterr().err
+    assert "goes on with other data: seed was 0 and is 5. faces was 9 faces " in said
+    assert "recipe.scale was (2, 16) and is (1, 3)." in said
+    assert "recipe.noise_sigma" not in said
+
+
+def test_nan_names_a_state_only_where_there_is_one(faces, tmp_path, monkeypatch):
+    real = stage_module.Stage._move_weights
+
+    def spoil(self):
+        real(self)
+        next(self.raw.parameters()).data.fill_(float("nan"))
+
+    run(dataclasses.replace(PLAIN, steps=1), faces, tmp_path / "old")
+    monkeypatch.setattr(stage_module.Stage, "_move_weights", spoil)
+    with pytest.raises(DegenerateOutputError, match="No state was saved before: start anew with a lower"):
+        run(dataclasses.replace(PLAIN, sample_every=9), faces, tmp_path / "new")
+    with pytest.raises(DegenerateOutputError, match=r"state\.pt still holds the last good state"):
+        run(dataclasses.replace(PLAIN, sample_every=9), faces, tmp_path / "old")
+
+
+def test_all_faces_of_a_person_who_is_kept_out_are(faces, tmp_path):
+    """Also those of other photos; and what is kept is degraded by its name."""
+    pixels = FaceStore(faces).pixels
+    FaceStore.write(tmp_path, pixels, ["001_a.jpg", "002.jpg", "001_b.jpg", *(f"x{k}.jpg" for k in range(6))])
+    kept = loop.Samples(FaceStore(tmp_path), 64)
+    assert (kept.kept, kept.others) == ([0], [1, 3, 4, 5, 6, 7, 8])
+    (before,) = kept.pairs()
+    FaceStore.write(tmp_path / "more", pixels[[0, 3]], ["elsewhere/001_a.jpg", "y.jpg"])
+    (after,) = loop.Samples(FaceStore(tmp_path / "more"), 64).pairs()
+    assert torch.equal(before[0], after[0])
+
+
+def test_small_faces_are_left_out_where_their_size_is_known(faces, tmp_path):
+    pixels = FaceStore(faces).pixels
+    FaceStore.write(tmp_path, pixels, [f"{k}.jpg" for k in range(9)], [90, 40, 64, 63.9, *[100] * 5])
+    assert loop.Samples(FaceStore(tmp_path), 64, 64).others == [2, 4, 5, 6, 7, 8]
+    assert loop.Samples(FaceStore(faces), 64, 64).others == [1, 2, 3, 4, 5, 6, 7, 8]  # nobody knows
+    with pytest.raises(ImageError, match=r"all smaller than 200 px.*Lower min_true_size"):
+        loop.Samples(FaceStore(tmp_path), 64, 200)
+
+
 def test_refusals_leave_the_folder_alone(faces, tmp_path):
     folder = tmp_path / "run"
     config = dataclasses.replace(CONFIG, faces=str(faces), run=str(folder))
@@ -280,7 +330,7 @@ def test_refusals_leave_the_folder_alone(faces, tmp_path):
     with pytest.raises(ImageError, match="No aligned faces"):
         run(CONFIG, tmp_path / "nowhere", folder)
     FaceStore.write(tmp_path / "one", np.zeros((2, 64, 64, 3), np.uint8), ["a.jpg", "a.jpg"])
-    with pytest.raises(ImageError, match="Found 2 faces, all of photos that are kept out"):
+    with pytest.raises(ImageError, match="Found 2 faces, all of people who are kept out"):
         run(CONFIG, tmp_path / "one", folder)
     assert not folder.exists()
 

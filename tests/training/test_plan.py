@@ -50,6 +50,17 @@ def test_a_plan_says_what_the_run_takes_and_writes_nothing(faces, tmp_path):
     assert abs(total - sum(parts)) < 0.03
 
 
+def test_weights_that_are_not_here_are_counted_all_the_same(faces):
+    before = torch.get_rng_state()
+    terms = {"perceptual": 0.05, "identity": 0.1, "lpips": 0.1}
+    text = plan(dataclasses.replace(PLAIN, faces=str(faces), start="nowhere.safetensors", **terms))
+    assert torch.equal(torch.get_rng_state(), before)
+    assert "pixel 1, perceptual 0.05, identity 0.1, lpips 0.1" in text
+    (line,) = (line for line in text.splitlines() if line.startswith("not here yet"))
+    for name in ("nowhere.safetensors", "VGG-19", "AlexNet and LPIPS", "MobileFaceNet"):
+        assert name in line
+
+
 def test_gradients_lie_in_memory_as_their_weights_do(faces, monkeypatch):
     """Else DDP copies them one by one. The ResNet has the 1×1 convolutions of stride 2 where they differ."""
     strides = []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import dataclasses
 import os
 import random
@@ -58,11 +59,19 @@ def test_one_process_and_two_give_the_same_weights(steps, accumulate, faces, tmp
     assert said.count("model.safetensors") == 1  # one of them speaks
     ours, theirs = (state_of(tmp_path / name) for name in ("one", "two"))
     assert theirs["step"] == steps
+    losses = [_logged(tmp_path / name)["pixel"] for name in ("one", "two")]
+    assert losses[1] == pytest.approx(losses[0], rel=1e-3)  # of all faces, not of the first process's
     for network in ("model", "judge", "ema"):
         for name, weight in ours[network].items():
             # The mapper stores weights of over 100, where fp32 itself has steps of 1.5e-5.
             scale = weight.abs().max().clamp(min=1)
             assert (weight - theirs[network][name]).abs().max() / scale <= 1e-5, f"{network}.{name}"
+
+
+def _logged(folder: Path) -> dict[str, float]:
+    """The last line of a run's losses."""
+    with (folder / "losses.csv").open() as file:
+        return {name: float(value) for name, value in list(csv.DictReader(file))[-1].items() if value}
 
 
 @pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="Windows has no SIGKILL")

@@ -4,7 +4,7 @@ from .adversarial import LogisticGame, discriminator_loss, gradient_penalty, ran
 from .identity import Identity
 from .networks import Networks
 from .objective import Objective
-from .perceptual import Features, Lpips, Perceptual, Regions, feature_distance, region_windows
+from .perceptual import Features, Lpips, Perceptual, Regions
 from .pixel import Pixel, Sharpness, local_sharpness
 from .projected import ProjectedDiscriminator, ProjectedGame, Remembered
 from .terms import TERMS, Term
@@ -26,9 +26,7 @@ __all__ = [
     "Sharpness",
     "Term",
     "discriminator_loss",
-    "feature_distance",
     "gradient_penalty",
     "local_sharpness",
     "random_windows",
-    "region_windows",
 ]

@@ -8,9 +8,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ...faces import template_points
+from ...backbones import feature_distance
+from ...faces.regions import region_windows
 
-__all__ = ["Features", "Lpips", "Network", "Perceptual", "Regions", "feature_distance", "region_windows"]
+__all__ = ["Features", "Lpips", "Network", "Perceptual", "Regions"]
 
 Network = Callable[[Tensor], Sequence[Tensor]]
 """[B, 3, S, S] in [-1, 1] to feature maps."""
@@ -31,15 +32,6 @@ class Perceptual(nn.Module):
     def forward(self, restored: Tensor, truth: Tensor) -> Tensor:
         pairs = zip(self.network(restored), self.network(truth), strict=True)
         return torch.stack([F.l1_loss(ours, theirs) for ours, theirs in pairs]).sum()
-
-
-def feature_distance(ours: Sequence[Tensor], theirs: Sequence[Tensor], weights: Sequence[float]) -> Tensor:
-    """Weighted sum over maps of mean |difference| / mean |truth|: of one size whatever a network's scale."""
-    parts = [
-        weight * F.l1_loss(our, their) / their.abs().mean().clamp_min(1e-6)
-        for our, their, weight in zip(ours, theirs, weights, strict=True)
-    ]
-    return torch.stack(parts).sum()
 
 
 class Features(nn.Module):
@@ -79,21 +71,6 @@ class Regions(nn.Module):
             total = total + F.l1_loss(ours, theirs)
             total = total + feature_distance(self.network(ours), expected, LAYER_WEIGHTS)
         return total / 3
-
-
-def region_windows(template: str, size: int) -> list[tuple[int, int, int, int]]:
-    """(top, left, height, width) in pixels of left eye, right eye and mouth, in a crop of ``size`` px.
-
-    An eye's window is as wide as 0.9 of the eye distance, the mouth's as 1.2; heights are 0.75 of that.
-    """
-    left, right, _, *corners = template_points(template, size)
-    distance = right[0] - left[0]
-    mouth = tuple(sum(axis) / 2 for axis in zip(*corners, strict=True))
-    windows = []
-    for (x, y), share in ((left, 0.9), (right, 0.9), (mouth, 1.2)):
-        width, height = round(share * distance), round(0.75 * share * distance)
-        windows.append((round(y - height / 2), round(x - width / 2), height, width))
-    return windows
 
 
 class Lpips(nn.Module):

@@ -1,0 +1,52 @@
+"""Networks for a dry run: what a run takes can be counted and timed without their weights."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import cached_property
+from typing import TypeVar
+
+import torch
+from torch import Tensor
+
+from ...backbones import LAYERS, AlexNet, DistilledVgg19, Vgg19
+from ...errors import MissingWeightsError
+from ...faces.identity import FaceEmbedder
+from .networks import Networks
+from .projected import Remembered
+
+__all__ = ["UntrainedNetworks"]
+
+T = TypeVar("T")
+
+
+class UntrainedNetworks(Networks):
+    """As ``Networks``, with random weights where a file is missing; ``missing`` says for which."""
+
+    @cached_property
+    def missing(self) -> list[str]:
+        return []
+
+    def load_vgg19(self, layers: Sequence[str]) -> Vgg19 | DistilledVgg19:
+        return self._or_random("VGG-19", lambda: Networks.load_vgg19(self, layers), lambda: Vgg19(layers))
+
+    @cached_property
+    def shared_vgg19(self) -> Remembered:
+        return Remembered(self.load_vgg19(LAYERS))
+
+    def load_lpips(self) -> tuple[AlexNet, list[Tensor]]:
+        def random() -> tuple[AlexNet, list[Tensor]]:
+            return AlexNet(), [torch.ones(channels) for channels in AlexNet.CHANNELS]
+
+        return self._or_random("AlexNet and LPIPS", lambda: Networks.load_lpips(self), random)
+
+    def load_embedder(self) -> FaceEmbedder:
+        return self._or_random("MobileFaceNet", lambda: Networks.load_embedder(self), FaceEmbedder)
+
+    def _or_random(self, name: str, load: Callable[[], T], random: Callable[[], T]) -> T:
+        try:
+            return load()
+        except MissingWeightsError:
+            self.missing.append(name)
+            with torch.random.fork_rng():
+                return random()
