@@ -9,11 +9,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from gpen_nodes.backbones import AlexNet, DistilledVgg19, Vgg19
+from gpen_nodes.backbones import AlexNet, DistilledVgg19, Vgg19, feature_distance
 from gpen_nodes.errors import CheckpointError, MissingWeightsError, OptionError
+from gpen_nodes.faces.regions import region_windows
 from gpen_nodes.training import TrainingConfig
 from gpen_nodes.training.losses import (
     TERMS,
+    Chroma,
     Features,
     Identity,
     LogisticGame,
@@ -28,11 +30,9 @@ from gpen_nodes.training.losses import (
     Remembered,
     Sharpness,
     discriminator_loss,
-    feature_distance,
     gradient_penalty,
     local_sharpness,
     random_windows,
-    region_windows,
 )
 
 
@@ -96,6 +96,7 @@ class FourMaps(Stairs):
 
 MODULES = {
     "pixel": Pixel(),
+    "chroma": Chroma(),
     "sharpness": Sharpness(),
     "perceptual": Perceptual(Stairs()),
     "features": Features(FourMaps()),
@@ -356,6 +357,18 @@ def test_what_is_no_such_network_is_refused(tmp_path):
     with pytest.raises(CheckpointError, match=r"weights for \[64\] channels; expected"):
         Networks(alexnet=str(tmp_path / "alexnet.pth"), lpips=str(path)).load_lpips()
     assert sum(p.numel() for p in Vgg19(["relu2_2"]).parameters()) == 260_160  # the four convolutions alone
+
+
+def test_chroma_term_sees_coloured_outlines_and_no_gray_ones():
+    gray = pictures(0, size=32).mean(dim=1, keepdim=True).expand(-1, 3, -1, -1)
+    truth = torch.zeros(3, 3, 32, 32)
+    assert Chroma()(gray, truth).item() == pytest.approx(0, abs=1e-6)
+    assert Chroma()(truth + torch.tensor([0.5, 0, -0.5]).view(3, 1, 1), truth).item() == 0
+    # Pure red that grows by 0.1 a column: Cr is half of it, Cb -0.299 / 1.772 of it (ITU-R BT.601).
+    ramp = torch.zeros(1, 3, 16, 16)
+    ramp[:, 0] = 0.1 * torch.arange(16.0)
+    expected = 0.1 * (0.5 + 0.299 / 1.772) / 2
+    assert Chroma()(ramp, torch.zeros_like(ramp)).item() == pytest.approx(expected, rel=1e-4)
 
 
 def test_sharpness_is_the_root_mean_square_slope_of_each_window():
