@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import importlib
 import warnings
+from typing import TYPE_CHECKING
 
 from .checkpoints import Checkpoint, read_checkpoint, write_checkpoint
 from .crops import replace_crops, restore_crops, restore_faces, stack_crops
@@ -46,7 +48,6 @@ from .faces import (
     select_faces,
 )
 from .host import Host, LocalHost
-from .image_files import ImageFile, read_image_file, write_image_file
 from .images import from_uint8, to_uint8
 from .inference import BACKENDS, DTYPES, Backend, Restorer, forget_restorers, get_restorer
 from .model import Discriminator, DiscriminatorConfig, Gpen, GpenConfig, grow
@@ -61,6 +62,9 @@ from .weight_files import (
     is_checkpoint_name,
     shipped_model,
 )
+
+if TYPE_CHECKING:
+    from .image_files import ImageFile, read_image_file, write_image_file
 
 __version__ = "0.1.0"
 
@@ -151,9 +155,15 @@ _RENAMED = {
 }
 
 
+_ON_FIRST_USE = ("ImageFile", "read_image_file", "write_image_file")  # a host reads its files itself
+
+
 def __getattr__(name: str) -> object:
-    """Names of version 0.1, for one version more."""
+    """What few need is imported when it is asked for; names of version 0.1 work for one version more."""
+    if name in _ON_FIRST_USE:
+        globals()[name] = getattr(importlib.import_module(".image_files", __name__), name)
+        return globals()[name]
     if name not in _RENAMED:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     warnings.warn(f"gpen_nodes.{name} is now {_RENAMED[name]}.", DeprecationWarning, stacklevel=2)
-    return globals()[_RENAMED[name]]
+    return getattr(importlib.import_module(__name__), _RENAMED[name])

@@ -11,9 +11,6 @@ import torch
 from torch import Tensor
 
 from ...errors import ArchitectureError, CheckpointError
-from .constants import fold_constants
-from .mapping import map_weights
-from .parse import parse
 from .trace import MappingError
 
 __all__ = ["is_onnx", "read_onnx"]
@@ -56,6 +53,10 @@ def read_onnx(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
 
 
 def _weights(data: memoryview, folder: Path) -> dict[str, Tensor]:
+    from .constants import fold_constants  # These load with the first ONNX file, not with the package.
+    from .mapping import map_weights
+    from .parse import parse
+
     graph = fold_constants(parse(data, folder))
     if not graph.nodes:
         raise ValueError("it has no graph")
