@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-__all__ = ["REST", "SIDES", "join", "middle", "side_by_side", "split", "to_rgb", "to_ycc"]
+__all__ = ["REST", "SIDES", "join", "middle", "resized", "side_by_side", "split", "to_rgb", "to_ycc"]
 
 SIDES = (256, 128, 64, 32, 16, 8)
 """Sides in pixels to which a crop is shrunk one after the other; an octave is what each shrinking loses.
@@ -18,26 +18,25 @@ Sides count pixels of a face, not of a picture: an aligned face fills its crop a
 REST = 0
 """The key of what is left at the smallest side."""
 
-# BT.601, as JPEG has it (ITU-T T.871), without the offset of the colour differences.
-_TO_YCC = ((0.299, 0.587, 0.114), (-0.168736, -0.331264, 0.5), (0.5, -0.418688, -0.081312))
+_LUMA = (0.299, 0.587, 0.114)  # BT.601, as JPEG has it (ITU-T T.871)
 
 
 def to_ycc(crop: Tensor) -> Tensor:
     """[S, S, 3] RGB in [0, 1] to [3, S, S]: luma in [0, 1], Cb and Cr in [-0.5, 0.5].
 
-    Gray becomes exactly 0 in Cb and Cr: their coefficients are applied to differences from luma.
+    Gray becomes exactly 0 in Cb and Cr.
     """
-    luma = (crop * crop.new_tensor(_TO_YCC[0])).sum(-1)
-    # Both are scaled differences, so that equal channels cancel whatever the rounding.
-    luma = torch.where((crop.amax(-1) == crop.amin(-1)), crop[..., 0], luma)
-    return torch.stack([luma, (crop[..., 2] - luma) / 1.772, (crop[..., 0] - luma) / 1.402])
+    red, green, blue = crop.unbind(-1)
+    # Of differences, so that equal channels cancel whatever the rounding.
+    luma = green + _LUMA[0] * (red - green) + _LUMA[2] * (blue - green)
+    return torch.stack([luma, (blue - luma) / 1.772, (red - luma) / 1.402])
 
 
 def to_rgb(ycc: Tensor) -> Tensor:
     """The inverse of ``to_ycc``, clamped to [0, 1]. Colours out of range lose saturation, not luma."""
     luma = ycc[0].clamp(0, 1)
     red, blue = 1.402 * ycc[2], 1.772 * ycc[1]
-    difference = torch.stack([red, -(0.299 * red + 0.114 * blue) / 0.587, blue], -1)
+    difference = torch.stack([red, -(_LUMA[0] * red + _LUMA[2] * blue) / _LUMA[1], blue], -1)
     room = torch.where(difference > 0, 1 - luma[..., None], luma[..., None])
     share = (room / difference.abs().clamp(min=1e-6)).amin(-1, keepdim=True).clamp(max=1)
     return (luma[..., None] + share * difference).clamp(0, 1)
@@ -48,8 +47,8 @@ def split(planes: Tensor) -> dict[int, Tensor]:
     octaves = {}
     for side in SIDES:
         if side < planes.shape[-1]:
-            smaller = _resized(planes, side)
-            octaves[side] = planes - _resized(smaller, planes.shape[-1])
+            smaller = resized(planes, side)
+            octaves[side] = planes - resized(smaller, planes.shape[-1])
             planes = smaller
     return octaves | {REST: planes}
 
@@ -59,7 +58,7 @@ def join(octaves: Mapping[int, Tensor]) -> Tensor:
     planes = octaves[REST]
     for side in reversed(SIDES):
         if side in octaves:
-            planes = octaves[side] + _resized(planes, octaves[side].shape[-1])
+            planes = octaves[side] + resized(planes, octaves[side].shape[-1])
     return planes
 
 
@@ -72,10 +71,11 @@ def middle(planes: Tensor) -> Tensor:
 
 def side_by_side(before: Tensor, after: Tensor, side: int) -> tuple[Tensor, Tensor]:
     """Both crops [S, S, 3] as YCbCr planes [3, side, side]."""
-    return _resized(to_ycc(before), side), _resized(to_ycc(after), side)
+    return resized(to_ycc(before), side), resized(to_ycc(after), side)
 
 
-def _resized(planes: Tensor, side: int) -> Tensor:
+def resized(planes: Tensor, side: int) -> Tensor:
+    """Planes [C, S, S] at another size, anti-aliased where they shrink."""
     if planes.shape[-1] == side:
         return planes
     shrinks = side < planes.shape[-1]

@@ -24,8 +24,9 @@ _COMPARED = 8  # the octave of details between 1/16 and 1/8 of a crop: cheeks, l
 _FINE = 64  # octaves from this one on are never the network's
 # Colours of the input are broken if in this octave they have this much more power than the network's and
 # correlate less than so much: blotches of compression and of high sensitivity, which the network smooths.
-# There its colours are 1 to 1.6 dB nearer to the truth. Where colours are sound, it has more power than they.
-_BLOTCHES, _TOO_STRONG, _UNLIKE = 32, 1.5, 0.8
+# There its colours are 1 to 1.6 dB nearer to the truth. Sound colours have 0.05 to 0.7 of its power, or up
+# to 2.5 where the input is sharp; so a sharp input's colours are never called broken.
+_BLOTCHES, _TOO_STRONG, _UNLIKE, _SHARP = 32, 1.5, 0.8, 1.25
 
 
 @dataclass(frozen=True)
@@ -64,7 +65,7 @@ def judge_colour(
     _, yy, xy = _products(before[_COMPARED], after[_COMPARED])
     agreement = (xy / yy).clamp(0, 1)
     xx, yy, xy = _products(before[_BLOTCHES], after[_BLOTCHES])
-    broken = (xx > _TOO_STRONG * yy) & (xy < _UNLIKE * (xx * yy).sqrt())
+    broken = (xx > _TOO_STRONG * yy) & (xy < _UNLIKE * (xx * yy).sqrt()) & (held < _SHARP)
     share, is_broken = torch.stack([agreement, broken.to(agreement)]).tolist()
     source = colour if colour != "auto" else "model" if is_broken else "picture"
     decision = KeptColour(source, share, bool(is_broken))

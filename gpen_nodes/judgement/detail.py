@@ -25,7 +25,7 @@ __all__ = ["KeptDetail", "blend_octaves", "keep_shares", "measure_held", "noise_
 # An octave of the input counts from nothing at this much held to fully at _ALL_HELD; the key is its side.
 _FROM = {256: 1.1, 128: 1.1, 64: 1.1, 32: 0.75, 16: 0.5, 8: 0.0, REST: -0.6}
 _ALL_HELD = 1.3
-# Noise power as a share of an octave's: up to the first the octave counts fully, from the second on not at all.
+# Noise power as a share of an octave's: up to the first it counts fully, from the second on not at all.
 _NOISE = (0.3, 0.9)
 _MEASURED_AT = 256  # pixels
 
