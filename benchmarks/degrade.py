@@ -82,11 +82,11 @@ def _astronaut() -> np.ndarray:
 def _variants(face: np.ndarray) -> dict[str, Callable[[], Any]]:
     """Each variant as a function that degrades one face in a new way."""
     image = from_uint8(face)
-    chance = torch.Generator().manual_seed(0)
+    generator = torch.Generator().manual_seed(0)
     variants: dict[str, Callable[[], Any]] = {
-        "ours": lambda: degrade(image, _with_uniform_scale(), chance),
-        "ours, log scale": lambda: degrade(image, GFPGAN_RANGES, chance),
-        "ours, default recipe": lambda: degrade(image, DegradationRecipe(), chance),
+        "ours": lambda: degrade(image, _with_uniform_scale(), generator),
+        "ours, log scale": lambda: degrade(image, GFPGAN_RANGES, generator),
+        "ours, default recipe": lambda: degrade(image, DegradationRecipe(), generator),
     }
     basicsr = _basicsr()
     if basicsr is None:

@@ -72,8 +72,8 @@ def faces_per_second(case: Case, processes: int) -> Row:
         sys.path.insert(0, str(Path(__file__).parents[1]))
         from gpen_nodes.facesets import FaceStore
 
-        chance = np.random.default_rng(0)
-        pixels = chance.integers(0, 256, (65, case.size, case.size, 3), dtype=np.uint8)
+        generator = np.random.default_rng(0)
+        pixels = generator.integers(0, 256, (65, case.size, case.size, 3), dtype=np.uint8)
         FaceStore.write(name, pixels, [str(n) for n in range(len(pixels))])
         config = Path(name, "config.toml")
         options = {"size": case.size, "narrow": case.narrow, "style_dim": 512, "mapping_depth": 8}

@@ -82,8 +82,8 @@ def _original(case: Case, faces: Any, *, bf16: bool, path_every: int) -> Callabl
     generator, average = (
         script.FullGenerator(case.size, 512, 8, 1, narrow=case.narrow, device="cpu") for _ in range(2)
     )
-    judge = script.Discriminator(case.size, 1, narrow=case.narrow, device="cpu")
-    optimizers = [torch.optim.Adam(n.parameters(), 0.002, (0.0, 0.99)) for n in (generator, judge)]
+    discriminator = script.Discriminator(case.size, 1, narrow=case.narrow, device="cpu")
+    optimizers = [torch.optim.Adam(n.parameters(), 0.002, (0.0, 0.99)) for n in (generator, discriminator)]
     args = Namespace(
         start_iter=1, distributed=False, batch=case.batch, r1=10, path_regularize=2, path_batch_shrink=2
     )
@@ -101,7 +101,9 @@ def _original(case: Case, faces: Any, *, bf16: bool, path_every: int) -> Callabl
             contextlib.redirect_stderr(nowhere),
             torch.autocast("cpu", torch.bfloat16, enabled=bf16),
         ):
-            script.train(args, [faces], generator, judge, losses, *optimizers, average.eval(), None, "cpu")
+            script.train(
+                args, [faces], generator, discriminator, losses, *optimizers, average.eval(), None, "cpu"
+            )
 
     return take
 

@@ -87,7 +87,7 @@ FACES = (
     "selection",
     "finding",
 )
-FACES += ("alignment", "blending", "identity", "drawing", "judging", "__init__")
+FACES += ("alignment", "blending", "identity", "drawing", "judging", "regions", "__init__")
 
 
 @pytest.mark.parametrize("path", sorted((PACKAGE / "faces").rglob("*.py")), ids=lambda p: p.stem)

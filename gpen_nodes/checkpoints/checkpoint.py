@@ -12,7 +12,7 @@ from torch import Tensor
 
 from ..errors import printable
 from ..model import DiscriminatorConfig, GpenConfig
-from ..model.config import ENCODERS
+from ..model.encoders import ENCODERS
 from ..weight_files import sha256
 
 __all__ = ["UNKNOWN", "Checkpoint", "Layout", "describe"]

@@ -10,6 +10,7 @@ import torch
 
 from ..errors import OptionError
 from ..model import GpenConfig
+from ..model.encoders import ENCODERS
 from ..model.names import to_released_names
 from .checkpoint import Checkpoint
 from .convert import convert
@@ -23,10 +24,11 @@ def write_flat(checkpoint: Checkpoint, dtype: torch.dtype | None, legacy: bool) 
     Raises:
         OptionError: a network that the released names cannot hold, or numbers too large for ``dtype``.
     """
-    if isinstance(checkpoint.config, GpenConfig) and checkpoint.config.encoder == "resnet50":
+    config = checkpoint.config
+    if isinstance(config, GpenConfig) and not ENCODERS[config.encoder].released:
         raise OptionError(
             "A flat file holds the released networks, whose encoder is convolutional; this one's is a "
-            "ResNet-50. Choose the layout bundle or safetensors."
+            f"{ENCODERS[config.encoder].label}. Choose the layout bundle or safetensors."
         )
     # torch's own default protocol: others read it, and torch.load(weights_only=True) knows nothing above.
     return _serialise(to_released_names(convert(checkpoint.state, dtype)), protocol=2, legacy=legacy)

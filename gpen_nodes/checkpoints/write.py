@@ -10,6 +10,7 @@ import torch
 from ..atomic import remedy, replacing
 from ..errors import CheckpointError, OptionError
 from ..model import GpenConfig
+from ..model.encoders import ENCODERS
 from .checkpoint import Checkpoint, Layout
 from .formats import find_writer
 
@@ -17,11 +18,11 @@ __all__ = ["default_layout", "write_checkpoint"]
 
 
 def default_layout(path: str | os.PathLike[str], checkpoint: Checkpoint) -> Layout:
-    """Safetensors by suffix; else flat, or bundle for the ResNet-50 encoder that flat files cannot hold."""
+    """Safetensors by suffix; else flat, or bundle for an encoder that flat files cannot hold."""
     if Path(path).suffix.lower() == ".safetensors":
         return "safetensors"
-    has_resnet = isinstance(checkpoint.config, GpenConfig) and checkpoint.config.encoder == "resnet50"
-    return "bundle" if has_resnet else "flat"
+    config = checkpoint.config
+    return "flat" if not isinstance(config, GpenConfig) or ENCODERS[config.encoder].released else "bundle"
 
 
 def write_checkpoint(

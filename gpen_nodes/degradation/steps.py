@@ -37,7 +37,7 @@ def degrade(
     Args:
         image: ``[B, H, W, C]`` or ``[H, W, C]`` in [0, 1], on any device; C of 1, 3 (RGB) or 4 (with alpha).
         recipe: what to draw from.
-        generator: the only source of chance. One on the CPU gives the same draws on every machine.
+        generator: the only source of random numbers. One on the CPU gives the same draws on every machine.
         enlarge: how the small picture is brought back to its size, "linear" or "cubic".
 
     Returns:
@@ -164,8 +164,8 @@ def _add_noise(colour: np.ndarray, values: DegradationValues) -> np.ndarray:
     """A new array, in [0, 1] as a sensor saturates."""
     picture = torch.from_numpy(colour)
     if values.noise_sigma > 0:
-        chance = torch.Generator().manual_seed(values.noise_seed)
-        noise = torch.empty_like(picture).normal_(0, values.noise_sigma / 255, generator=chance)
+        generator = torch.Generator().manual_seed(values.noise_seed)
+        noise = torch.empty_like(picture).normal_(0, values.noise_sigma / 255, generator=generator)
         return noise.add_(picture).clamp_(0, 1).numpy()
     return picture.clamp(0, 1).numpy()
 

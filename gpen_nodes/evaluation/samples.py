@@ -100,8 +100,8 @@ class DegradedFaces:
         face = as_saved(resize(self.faces[index].unsqueeze(0), size, size))
         if recipe is None:
             return Sample(self.names[index], level, face, None)
-        chance = generator_of(self.names[index], self.protocol.seed)
-        degraded, (drawn,) = degrade(face, recipe, chance, enlarge=self.protocol.enlarge)
+        generator = generator_of(self.names[index], self.protocol.seed)
+        degraded, (drawn,) = degrade(face, recipe, generator, enlarge=self.protocol.enlarge)
         return Sample(self.names[index], level, as_saved(degraded), face, drawn.scale)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from . import template_points
+from .geometry.templates import template_points
 
 __all__ = ["region_windows"]
 

@@ -1,4 +1,4 @@
-"""What a face is called, who it shows as far as its name says, and chance that depends on its name alone."""
+"""What a face is called, who it shows as far as its name says, and a random generator of its own."""
 
 from __future__ import annotations
 

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import math
-import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
 from torch import Tensor
 
 from ..errors import ArchitectureError
+from .encoders import ENCODERS
 from .names import to_module_names
+from .shapes import describe, highest, tensor_of
 
 __all__ = ["DiscriminatorConfig", "GpenConfig", "channel_widths"]
 
@@ -44,78 +45,12 @@ def _check_widths(size: int, narrow: float, multiplier: float) -> None:
         raise ArchitectureError(f"Found a network without channels at {empty[0]} px.")
 
 
-def _describe(state: Mapping[str, Tensor]) -> str:
-    names = sorted(state)
-    return f"{len(names)} tensors, the first named {', '.join(names[:3])}" if names else "no tensors"
-
-
-def _highest(state: Mapping[str, Tensor], pattern: str) -> int:
-    """The highest number that ``pattern`` captures among the tensor names, or -1."""
-    found = [m[1] for m in (re.match(pattern, name) for name in state) if m]
-    longest = max(found, key=len, default="")
-    if len(longest) > 2:  # a network of a thousand layers is never built to say that the file has no such
-        raise ArchitectureError(f"Found a layer numbered {longest[:20]}; no GPEN has a hundred layers.")
-    return max(map(int, found), default=-1)
-
-
-def _tensor(state: Mapping[str, Tensor], name: str, dims: int) -> Tensor:
-    tensor = state.get(name)
-    if tensor is None or tensor.dim() != dims:
-        found = "nothing" if tensor is None else f"shape {tuple(tensor.shape)}"
-        raise ArchitectureError(
-            f"This is not a complete GPEN: expected a tensor {name} with {dims} axes, found {found} "
-            f"(the file holds {_describe(state)}). Download the checkpoint again or choose another file."
-        )
-    return tensor
-
-
-def _resnet_fields(state: Mapping[str, Tensor]) -> dict[str, Any]:
-    lateral = re.compile(r"encoder\.lateral\.(\d{1,4})\.weight")
-    laterals = [m[1] for m in map(lateral.match, state) if m]
-    pictures = [r for r in laterals if _tensor(state, f"encoder.lateral.{r}.weight", 4).shape[1] == 3]
-    if not pictures:
-        raise ArchitectureError(
-            "This GPEN's ResNet-50 has no lateral convolution from the picture (found "
-            f"{_describe(state)}): expected encoder.lateral.N.weight with 3 input channels."
-        )
-    return {"input_size": max(map(int, pictures)), "mapping_depth": 2, "octaves": len(pictures) - 1}
-
-
-def _conv_fields(state: Mapping[str, Tensor]) -> dict[str, Any]:
-    return {
-        "input_size": 2 ** (_highest(state, r"encoder\.stages\.(\d+)\.") + 2),
-        "mapping_depth": max(0, _highest(state, r"mapper\.(\d+)\.weight")),
-    }
-
-
-@dataclass(frozen=True)
-class EncoderKind:
-    """An encoder that checkpoints have.
-
-    Attributes:
-        label: what people call it.
-        stem: a tensor that no other encoder has.
-        fields: from tensors under this package's names, the fields of `GpenConfig` that depend on it.
-    """
-
-    label: str
-    stem: str
-    fields: Callable[[Mapping[str, Tensor]], dict[str, Any]]
-
-
-ENCODERS = {
-    "conv": EncoderKind("convolutional", "encoder.stages.0.weight", _conv_fields),
-    "resnet50": EncoderKind("ResNet-50", "encoder.conv1.weight", _resnet_fields),
-}
-"""By the name that `GpenConfig.encoder` has."""
-
-
 def _encoder_fields(state: Mapping[str, Tensor]) -> dict[str, Any]:
     for name, kind in ENCODERS.items():
         if kind.stem in state:
             return {"encoder": name, **kind.fields(state)}
     raise ArchitectureError(
-        f"This GPEN has no encoder that we know (found {_describe(state)}): expected ecd0 … ecdN or a "
+        f"This GPEN has no encoder that we know (found {describe(state)}): expected ecd0 … ecdN or a "
         "ResNet-50."
     )
 
@@ -160,9 +95,11 @@ class GpenConfig:
         if not 0 <= self.octaves <= len(SIZES):
             raise ArchitectureError(f"Found an encoder that halves the picture {self.octaves} times.")
         _check_widths(self.size, self.narrow, self.multiplier)
-        if self.encoder == "resnet50" and self.mapping_depth != 2:
+        kind = ENCODERS[self.encoder]
+        if kind.mapping_depth not in (None, self.mapping_depth):
             raise ArchitectureError(
-                f"Found a mapper of {self.mapping_depth} layers with a ResNet-50 encoder; expected 2."
+                f"Found a mapper of {self.mapping_depth} layers with a {kind.label} encoder; expected "
+                f"{kind.mapping_depth}."
             )
 
     @property
@@ -187,18 +124,18 @@ class GpenConfig:
             )
         if "generator.input.input" not in state:
             raise ArchitectureError(
-                f"This is not a GPEN: expected a tensor generator.input.input, found {_describe(state)}."
+                f"This is not a GPEN: expected a tensor generator.input.input, found {describe(state)}."
             )
-        narrow = _tensor(state, "generator.input.input", 4).shape[1] / 512
-        last_rgb = _highest(state, r"generator\.to_rgbs\.(\d+)\.")
-        wide = _tensor(state, "generator.convs.6.conv.weight", 5).shape[1]
-        conv1 = _tensor(state, "generator.conv1.conv.weight", 5)
+        narrow = tensor_of(state, "generator.input.input", 4).shape[1] / 512
+        last_rgb = highest(state, r"generator\.to_rgbs\.(\d+)\.")
+        wide = tensor_of(state, "generator.convs.6.conv.weight", 5).shape[1]
+        conv1 = tensor_of(state, "generator.conv1.conv.weight", 5)
         return cls(
             size=2 ** (last_rgb + 3),
             narrow=_number(narrow),
             multiplier=_number(wide / (256 * narrow)),
-            concat=_tensor(state, "generator.conv1.activate.bias", 1).shape[0] == 2 * conv1.shape[1],
-            style_dim=_tensor(state, "generator.conv1.conv.modulation.weight", 2).shape[1],
+            concat=tensor_of(state, "generator.conv1.activate.bias", 1).shape[0] == 2 * conv1.shape[1],
+            style_dim=tensor_of(state, "generator.conv1.conv.modulation.weight", 2).shape[1],
             **_encoder_fields(state),
         )
 
@@ -230,10 +167,10 @@ class DiscriminatorConfig:
         Raises:
             ArchitectureError: the tensors are not a GPEN discriminator.
         """
-        narrow = _tensor(state, "final_linear.1.weight", 2).shape[1] / 512
-        blocks = _highest(state, r"convs\.(\d+)\.")
+        narrow = tensor_of(state, "final_linear.1.weight", 2).shape[1] / 512
+        blocks = highest(state, r"convs\.(\d+)\.")
         # convs.0 lifts RGB to the widest resolution's channels, which tell the multiplier.
-        first = _tensor(state, "convs.0.0.weight", 4).shape[0]
+        first = tensor_of(state, "convs.0.0.weight", 4).shape[0]
         size = 2 ** (blocks + 2)
         multiplier = first * size / (256 * 64 * narrow) if size >= 64 else 1
         return cls(size=size, narrow=_number(narrow), multiplier=_number(multiplier))

@@ -9,9 +9,9 @@ from typing import cast
 import torch
 from torch import Tensor
 
-from ..errors import ArchitectureError, OptionError
-from .encoders import ConvEncoder, EncoderStage
-from .layers import GAIN, SLOPE, ToRgb
+from ..errors import OptionError
+from .encoders import ENCODERS
+from .layers import ToRgb
 from .network import Generator, Gpen
 
 __all__ = ["grow"]
@@ -51,59 +51,18 @@ def grow(model: Gpen, to: int | None = None) -> Gpen:
 def _double(model: Gpen) -> Gpen:
     old = model.config
     new = dataclasses.replace(old, size=2 * old.size)
+    kind = ENCODERS[old.encoder]
     if old.input_size == old.size:
-        new = dataclasses.replace(new, input_size=new.size)
-        if old.encoder == "resnet50":
-            new = dataclasses.replace(new, octaves=old.octaves + 1)
+        octaves = old.octaves + 1 if kind.counts_octaves else old.octaves
+        new = dataclasses.replace(new, input_size=new.size, octaves=octaves)
     grown = Gpen(new).to(next(model.parameters()))
     grown.mapper.load_state_dict(model.mapper.state_dict())
     if new.input_size == old.input_size:
         grown.encoder.load_state_dict(model.encoder.state_dict())
-    elif isinstance(model.encoder, ConvEncoder) and isinstance(grown.encoder, ConvEncoder):
-        _grow_conv_encoder(model.encoder, grown.encoder)
     else:
-        # The trunk goes on seeing the picture at its old size; only the new size's 1×1 convolution is new.
-        grown.encoder.load_state_dict(model.encoder.state_dict(), strict=False)
+        kind.grow(model.encoder, grown.encoder)
     _grow_generator(model.generator, grown.generator, concat=old.concat)
     return grown
-
-
-def _grow_conv_encoder(old: ConvEncoder, new: ConvEncoder) -> None:
-    """Stage 0 carries the picture and its negative through the leaky ReLU; stage 1 gives what stage 0 gave.
-
-    lrelu(x) - lrelu(-x) = (1 + slope)·x, so six channels hold a linear picture. They have no bias, which the
-    zeros beyond the border would not match. The other channels of stage 0 are free and enter stage 1 with
-    weight 0.
-    """
-    new.to_style.load_state_dict(old.to_style.state_dict())
-    entry, *kept = _stages(old)
-    fine, coarse, *copies = _stages(new)
-    for stage, copy in zip(kept, copies, strict=True):
-        copy.load_state_dict(stage.state_dict())
-    if fine.weight.shape[0] < 6:
-        raise ArchitectureError(
-            f"This model is too narrow to grow: it would have {fine.weight.shape[0]} channels at its new "
-            "size, and carrying the picture through needs 6. Grow a wider model."
-        )
-    _carry_picture(fine)
-    coarse.weight.zero_()
-    picture = entry.weight[:, :, 0, 0] * entry.scale / (GAIN * (1 + SLOPE) * coarse.scale)
-    # The low-pass of stage 1 puts the pixel between its two middle taps at the kernel's centre.
-    coarse.weight[:, 0:3, 1, 1] = picture
-    coarse.weight[:, 3:6, 1, 1] = -picture
-    coarse.bias.copy_(entry.bias)
-
-
-def _stages(encoder: ConvEncoder) -> list[EncoderStage]:
-    # A ModuleList does not tell the type of what it holds.
-    return cast("list[EncoderStage]", list(encoder.stages))
-
-
-def _carry_picture(stage: EncoderStage) -> None:
-    eye = torch.eye(3, dtype=stage.weight.dtype, device=stage.weight.device) / stage.scale
-    stage.weight[0:3, :, 0, 0] = eye
-    stage.weight[3:6, :, 0, 0] = -eye
-    stage.bias[:6] = 0
 
 
 def _grow_generator(old: Generator, new: Generator, *, concat: bool) -> None:

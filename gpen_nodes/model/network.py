@@ -10,20 +10,11 @@ from torch import Tensor, nn
 
 from ..errors import ArchitectureError
 from .config import GpenConfig
-from .encoders import ConvEncoder, ResNetEncoder
-from .layers import EqualLinear, PixelNorm, StyledConv, ToRgb, standard_normal
+from .encoders import ENCODERS
+from .layers import StyledConv, ToRgb, standard_normal
 from .names import to_module_names
 
 __all__ = ["Generator", "Gpen", "check_fit"]
-
-
-def make_mapper(config: GpenConfig) -> nn.Sequential:
-    """Style code to style vector, [B, style_dim]: StyleGAN2's, or the bundle's two layers and LayerNorm."""
-    dim = config.style_dim
-    if config.encoder == "resnet50":
-        return nn.Sequential(nn.Linear(dim, dim), nn.LeakyReLU(0.2), nn.Linear(dim, dim), nn.LayerNorm(dim))
-    layers = [EqualLinear(dim, dim, lr_multiplier=0.01, activated=True) for _ in range(config.mapping_depth)]
-    return nn.Sequential(PixelNorm(), *layers)
 
 
 class ConstantInput(nn.Module):
@@ -78,8 +69,8 @@ class Gpen(nn.Module):
     def __init__(self, config: GpenConfig) -> None:
         super().__init__()
         self.config = config
-        self.encoder = (ResNetEncoder if config.encoder == "resnet50" else ConvEncoder)(config)
-        self.mapper = make_mapper(config)
+        kind = ENCODERS[config.encoder]
+        self.encoder, self.mapper = kind.build(config), kind.mapper(config)
         self.generator = Generator(config)
 
     def forward(self, image: Tensor) -> Tensor:

@@ -14,6 +14,7 @@ from ..degradation import DegradationRecipe, degrade
 from ..errors import ImageError
 from ..facesets import FaceSet
 from ..images import resize, to_network
+from .seeds import generator_for
 
 __all__ = ["TrainingPairs"]
 
@@ -32,16 +33,16 @@ _LIGHT = DegradationRecipe(
 )
 
 
-def vary(truth: Tensor, chance: torch.Generator) -> Tensor:
+def vary(truth: Tensor, generator: torch.Generator) -> Tensor:
     """Another true face out of one, [1, S, S, 3] in [0, 1]: what a few thousand portraits do not show.
 
     Mirrored half of the time; up to 2 % of the side off its place, as landmarks are; one in ten black and
     white, as old photographs are, half of these toned; three in ten in another light, faded ones among them.
     What is gray, toned or faded stays so: the network learns to keep a picture's colours.
     """
-    mirrored, gray, tone = torch.rand(3, generator=chance).tolist()
+    mirrored, gray, tone = torch.rand(3, generator=generator).tolist()
     reach = round(truth.shape[1] * 0.02)
-    shifts = torch.randint(-reach, reach + 1, (2,), generator=chance).tolist()
+    shifts = torch.randint(-reach, reach + 1, (2,), generator=generator).tolist()
     truth = truth.flip(2) if mirrored < 0.5 else truth
     for axis, shift in enumerate(shifts, start=1):
         pixels = torch.arange(truth.shape[axis]) + shift
@@ -50,7 +51,7 @@ def vary(truth: Tensor, chance: torch.Generator) -> Tensor:
         truth = truth.mean(dim=3, keepdim=True).expand(-1, -1, -1, 3)
         if gray < 0.05:
             truth = truth ** torch.tensor(_SEPIA).lerp(torch.ones(3), tone)
-    return degrade(truth, _LIGHT, chance)[0]
+    return degrade(truth, _LIGHT, generator)[0]
 
 
 class TrainingPairs(Dataset):
@@ -85,9 +86,9 @@ class TrainingPairs(Dataset):
         Raises:
             ImageError: no face at all can be read.
         """
-        chance = torch.Generator().manual_seed(self.seed * 1_000_003 + 7919 * (number + 1))
-        truth = vary(self._face(number).unsqueeze(0), chance)
-        degraded, _ = degrade(truth, self.recipe, chance)
+        generator = generator_for(self.seed, 7919 * (number + 1))
+        truth = vary(self._face(number).unsqueeze(0), generator)
+        degraded, _ = degrade(truth, self.recipe, generator)
         pair = to_network(resize(torch.cat((degraded, truth)), self.size, self.size, mode="bilinear"))
         return pair[0], pair[1]
 
@@ -105,8 +106,8 @@ class TrainingPairs(Dataset):
         """The faces for a sample number: its own first, then those to take where it can't be read."""
         epoch, place = divmod(number, len(self.indices))
         if self._order is None or self._order[0] != epoch:
-            chance = torch.Generator().manual_seed(self.seed * 1_000_003 + epoch)
-            order = torch.randperm(len(self.indices), generator=chance).numpy()
+            generator = generator_for(self.seed, epoch)
+            order = torch.randperm(len(self.indices), generator=generator).numpy()
             # Twice, so that the order from any place on is a slice.
             self._order = epoch, np.tile(self.indices[order], 2)
         return self._order[1][place : place + len(self.indices)]

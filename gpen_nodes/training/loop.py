@@ -93,7 +93,9 @@ def plan(config: TrainingConfig, *, objective: Objective | None = None, fabric: 
         missing.append(f"{config.start}, counted as a new model")
         config = dataclasses.replace(config, start="")
     stage, pairs, samples = _prepare(config, objective, fabric)
-    text = describe_plan(stage, _batches(stage, pairs), faces=len(pairs.indices), kept=len(samples.kept))
+    text = describe_plan(
+        stage, _batches(stage, pairs), faces=len(pairs.indices), held_out=len(samples.held_out)
+    )
     return f"{text}\n{'not here yet':15}{', '.join(missing)}" if missing else text
 
 

@@ -26,7 +26,7 @@ class Saved(NamedTuple):
     numbers: int
 
 
-def describe_plan(stage: Stage, steps: Iterator[list[Pair]], *, faces: int, kept: int) -> str:
+def describe_plan(stage: Stage, steps: Iterator[list[Pair]], *, faces: int, held_out: int) -> str:
     """The plan as text. Trains a few steps of ``stage``, which is of no use afterwards."""
     config, fabric = stage.config, stage.fabric
     first = next(steps)
@@ -38,11 +38,11 @@ def describe_plan(stage: Stage, steps: Iterator[list[Pair]], *, faces: int, kept
     per_step = config.batch * config.accumulate * processes
     rows = {
         "restores": f"{_count(stage.raw) / 1e6:.1f} million parameters, {stage.raw.config}",
-        "discriminates": f"{_count(stage.raw_judge) / 1e6:.1f} million parameters"
-        if stage.raw_judge
+        "discriminates": f"{_count(stage.raw_discriminator) / 1e6:.1f} million parameters"
+        if stage.raw_discriminator
         else "nothing: adversarial is 0",
         "objective": ", ".join(f"{name} {weight:g}" for name, weight in _weights(stage).items()),
-        "faces": f"{faces} to train on, {kept} kept out",
+        "faces": f"{faces} to train on, {held_out} held out",
         "runs on": f"{processes} × {fabric.device.type}, {config.precision}",
         "a step": f"{per_step} faces: {processes} × {config.accumulate} batches of {config.batch}",
         "memory": f"{peak / 1e9:.2f} GB a process at most" if peak else "not measured on this system",
@@ -84,19 +84,19 @@ def _count(network: nn.Module | None) -> int:
 
 def _memory(stage: Stage, degraded: Tensor, truth: Tensor) -> dict[str, int]:
     """Bytes by kind: four for each number, and what one batch keeps for its backward pass."""
-    trained = 4 * (_count(stage.raw) + _count(stage.raw_judge))
+    trained = 4 * (_count(stage.raw) + _count(stage.raw_discriminator))
     frozen = 4 * (_count(stage.ema.model) + _count(stage.objective))
 
     def forward() -> object:
         with stage.fabric.autocast():
             restored = stage.raw(degraded.contiguous(memory_format=torch.channels_last))
             kept: list[object] = [stage.objective(restored, truth)]
-            if stage.raw_judge is not None and stage.game is not None:
-                chance = torch.Generator().manual_seed(0)
-                kept.append(stage.game.generator_term(stage.raw_judge, restored, chance))
+            if stage.raw_discriminator is not None and stage.game is not None:
+                generator = torch.Generator().manual_seed(0)
+                kept.append(stage.game.generator_term(stage.raw_discriminator, restored, generator))
             return kept
 
-    networks = [n for n in (stage.raw, stage.raw_judge, stage.objective) if n is not None]
+    networks = [n for n in (stage.raw, stage.raw_discriminator, stage.objective) if n is not None]
     saved = saved_tensors(forward, *networks)
     return {
         "weights": trained + frozen,
@@ -119,7 +119,7 @@ def _peak_memory(device: torch.device) -> int | None:
 
 def _time(stage: Stage, first: list[Pair], steps: Iterator[list[Pair]]) -> tuple[float, float]:
     """Mean seconds of a step and of waiting for its faces; the first ones don't count."""
-    every = stage.config.r1_every if stage.raw_judge is not None else 1
+    every = stage.config.r1_every if stage.raw_discriminator is not None else 1
     waits, plain = [], []
     for _ in range(WARM + TIMED):
         began = time.perf_counter()

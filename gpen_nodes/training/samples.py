@@ -19,7 +19,7 @@ from .losses import Objective
 
 __all__ = ["Samples"]
 
-KEPT, SHOWN = 32, 6
+HELD_OUT, SHOWN = 32, 6
 
 
 class Samples:
@@ -35,10 +35,10 @@ class Samples:
 
     def __init__(self, faces: FaceSet, size: int, min_true_size: float = 0) -> None:
         self.faces, self.size = faces, size
-        self.kept = list(range(0, len(faces), 64))[:KEPT]
+        self.held_out = list(range(0, len(faces), 64))[:HELD_OUT]
         persons, small = faces.persons, faces.true_sizes < min_true_size  # false where nobody knows
-        held_out = {persons[i] for i in self.kept}
-        others = [i for i in range(len(faces)) if persons[i] not in held_out]
+        persons_out = {persons[i] for i in self.held_out}
+        others = [i for i in range(len(faces)) if persons[i] not in persons_out]
         self.others = [i for i in others if not small[i]]
         if others and not self.others:
             raise ImageError(
@@ -54,7 +54,7 @@ class Samples:
     def pairs(self) -> Iterator[tuple[Tensor, Tensor]]:
         """Degraded and true, [1, 3, size, size] in [-1, 1]: one at a time, 32 of them may fill a gigabyte."""
         names = number_names(self.faces.sources)
-        for index in self.kept:
+        for index in self.held_out:
             try:
                 truth = self.faces[index].unsqueeze(0)
             except ImageError:

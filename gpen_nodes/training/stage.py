@@ -21,6 +21,7 @@ from .config import TrainingConfig
 from .ema import Ema
 from .interrupts import interrupts_wait
 from .losses import Objective
+from .seeds import generator_for
 from .start import make_game, make_optimizer, set_pace
 
 if TYPE_CHECKING:
@@ -48,26 +49,29 @@ class Stage:
         fabric: Fabric,
         objective: Objective,
         model: Gpen,
-        judge: nn.Module | None,
+        discriminator: nn.Module | None,
     ) -> None:
         self.config, self.fabric, self.done, self.best = config, fabric, 0, math.inf
         self.faces, self.changed = "", list[str]()
-        self.raw, self.raw_judge = model.to(fabric.device), judge and judge.to(fabric.device)
+        self.raw, self.raw_discriminator = (
+            model.to(fabric.device),
+            discriminator and discriminator.to(fabric.device),
+        )
         self.ema = Ema(self.raw, config.ema_decay)
         self.objective = objective.to(fabric.device)
-        self.game = make_game(config, fabric.device) if judge is not None else None
+        self.game = make_game(config, fabric.device) if discriminator is not None else None
         for weight in self.raw.parameters():
             if weight.dim() == 4 and weight.shape[2:] == (1, 1):
                 weight.register_hook(_plain_strides)
         self.model, own = fabric.setup(self._compiled(self.raw), make_optimizer(self.raw, config))
         self.optimizers = {"optimizer": own}
-        self.judge = None
-        if self.raw_judge is not None:
+        self.discriminator = None
+        if self.raw_discriminator is not None:
             # Not wrapped: a gradient penalty and two batches in one backward pass are more than DDP follows.
-            self.judge = self._compiled(self.raw_judge)
+            self.discriminator = self._compiled(self.raw_discriminator)
             # Fabric wraps one optimiser in one, which its annotation leaves open.
-            own = fabric.setup_optimizers(make_optimizer(self.raw_judge, config))
-            self.optimizers["judge_optimizer"] = cast("Optimizer", own)
+            own = fabric.setup_optimizers(make_optimizer(self.raw_discriminator, config))
+            self.optimizers["discriminator_optimizer"] = cast("Optimizer", own)
         # fp16's gradients are scaled: one scale for both networks.
         self.scaler = getattr(fabric.strategy.precision, "scaler", None)
 
@@ -88,12 +92,12 @@ class Stage:
             terms = self._gradients(degraded, truth, 1 / len(batches), last=number == len(batches))
             for name, term in terms.items():
                 sums[name] = sums.get(name, 0) + term.detach() / len(batches)
-        if self.raw_judge is not None:
-            self._average_gradients(self.raw_judge)
+        if self.raw_discriminator is not None:
+            self._average_gradients(self.raw_discriminator)
         with interrupts_wait():
             self._move_weights()
             if self.game is not None:
-                self.game.weights_moved(cast("Any", self.raw_judge))
+                self.game.weights_moved(cast("Any", self.raw_discriminator))
             self.done += 1
             self.ema.update(self.raw, self.done)
         return self._averaged(sums)
@@ -108,28 +112,30 @@ class Stage:
     def _gradients(self, degraded: Tensor, truth: Tensor, share: float, *, last: bool) -> dict[str, Tensor]:
         """Add ``share`` of this batch's gradients to those of both networks."""
         # Of the step's number alone, so that a resumed run draws what an uninterrupted one does.
-        chance = torch.Generator().manual_seed(self.config.seed * 1_000_003 + self.done)
+        generator = generator_for(self.config.seed, self.done)
         with self.fabric.no_backward_sync(self.model, enabled=not last):
             restored = self.model(degraded.contiguous(memory_format=torch.channels_last))
-            if self.raw_judge is not None:
-                self.raw_judge.requires_grad_(False)
+            if self.raw_discriminator is not None:
+                self.raw_discriminator.requires_grad_(False)
             with self.fabric.autocast():
                 terms = self.objective(restored, truth)
-                if self.judge is not None and self.game is not None:
-                    terms["adversarial"] = self.game.generator_term(self.judge, restored, chance)
+                if self.discriminator is not None and self.game is not None:
+                    terms["adversarial"] = self.game.generator_term(self.discriminator, restored, generator)
             self._backward(terms, share)
-        if self.raw_judge is not None:
-            self.raw_judge.requires_grad_(True)
-            terms |= self._judge_gradients(restored, truth, share, chance)
+        if self.raw_discriminator is not None:
+            self.raw_discriminator.requires_grad_(True)
+            terms |= self._discriminator_gradients(restored, truth, share, generator)
         return terms
 
-    def _judge_gradients(
-        self, restored: Tensor, truth: Tensor, share: float, chance: torch.Generator
+    def _discriminator_gradients(
+        self, restored: Tensor, truth: Tensor, share: float, generator: torch.Generator
     ) -> dict[str, Tensor]:
-        assert self.judge is not None
+        assert self.discriminator is not None
         assert self.game is not None
         with self.fabric.autocast():
-            terms = self.game.discriminator_terms(self.judge, restored, truth, chance, self.done + 1)
+            terms = self.game.discriminator_terms(
+                self.discriminator, restored, truth, generator, self.done + 1
+            )
         self._backward(terms, share)
         return terms
 
@@ -158,8 +164,8 @@ class Stage:
 
     def _parts(self) -> dict[str, Any]:
         parts: dict[str, Any] = {"model": self.raw, "ema": self.ema.model, **self.optimizers}
-        if self.raw_judge is not None:
-            parts["judge"] = self.raw_judge
+        if self.raw_discriminator is not None:
+            parts["discriminator"] = self.raw_discriminator
         if self.scaler is not None:
             parts["scaler"] = self.scaler
         return parts

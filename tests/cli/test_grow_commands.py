@@ -9,8 +9,8 @@ from gpen_nodes import Checkpoint, Discriminator, DiscriminatorConfig, Gpen, Gpe
 from gpen_nodes.checkpoints import read_checkpoint, write_checkpoint
 from gpen_nodes.cli import main
 from gpen_nodes.model.layers import downsample, upsample
+from tests.figures import decibels
 from tests.golden import recipe
-from tests.model.test_network import decibels
 from tests.model.test_stylegan2 import mapping, stylegan2, synthesis
 
 CONV = GpenConfig(64, 64, 0.125, 1, style_dim=32, mapping_depth=2)

@@ -10,6 +10,7 @@ from gpen_nodes.inference import hardware
 from gpen_nodes.inference.folded import bands, encoders, fold, kernels, layers
 from gpen_nodes.inference.folded import network as whole
 from gpen_nodes.model import Gpen, GpenConfig
+from tests.figures import decibels
 
 
 def random_network(config: GpenConfig) -> Gpen:
@@ -23,10 +24,6 @@ def random_network(config: GpenConfig) -> Gpen:
             elif name.endswith("bias") and "modulation" not in name:
                 parameter.data.normal_(0, 0.2)
     return network.requires_grad_(False)
-
-
-def decibels(one: Tensor, other: Tensor) -> float:
-    return 10 * torch.log10(4 / (one - other).double().square().mean()).item()
 
 
 CONFIGS = {

@@ -10,8 +10,8 @@ import torch.nn.functional as F
 
 from gpen_nodes import ArchitectureError, Gpen, GpenConfig, OptionError, grow
 from gpen_nodes.model.layers import FIR, downsample, upsample
+from tests.figures import decibels
 from tests.golden import recipe
-from tests.model.test_network import decibels
 
 CONFIGS = {
     "conv, concatenated": GpenConfig(64, 64, 0.25, 1),

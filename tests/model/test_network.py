@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 import os
 import sys
 from pathlib import Path
@@ -13,15 +12,10 @@ import torch
 
 from gpen_nodes import ArchitectureError, Discriminator, DiscriminatorConfig, Gpen, GpenConfig
 from gpen_nodes.model.names import to_module_names, to_released_names
+from tests.figures import decibels
 from tests.golden import recipe
 
 GOLDEN = json.loads((Path(recipe.__file__).parent / "network.json").read_text())
-
-
-def decibels(ours: torch.Tensor, theirs: torch.Tensor) -> float:
-    """PSNR of values in [-1, 1]."""
-    error = (ours.double() - theirs.double()).square().mean().item()
-    return math.inf if error == 0 else 10 * math.log10(4 / error)
 
 
 def released_shapes(module: torch.nn.Module) -> dict[str, tuple[int, ...]]:

@@ -7,9 +7,9 @@ import torch
 
 from gpen_nodes import GpenConfig, OptionError
 from gpen_nodes.model import widen
+from tests.figures import decibels
 from tests.golden import recipe
 from tests.model.test_growing import CONFIGS, model_with_biases
-from tests.model.test_network import decibels
 
 
 @pytest.mark.parametrize("name", CONFIGS)

@@ -13,6 +13,7 @@ from gpen_nodes.model import Gpen
 from gpen_nodes.training import TrainingConfig, train
 from gpen_nodes.training.losses import (
     TERMS,
+    Chroma,
     Features,
     Identity,
     Lpips,
@@ -32,6 +33,7 @@ CONFIG = TrainingConfig(
     batch=2,
     ema_decay=0.5,
     sharpness=0.5,
+    chroma=0.5,
     perceptual=0.05,
     features=0.1,
     regions=0.1,
@@ -69,6 +71,7 @@ def objective(config: TrainingConfig) -> Objective:
     terms = {
         "pixel": Pixel(),
         "sharpness": Sharpness(),
+        "chroma": Chroma(),
         "perceptual": Perceptual(halves),
         "features": Features(four_maps),
         "regions": Regions(four_maps),

@@ -57,6 +57,7 @@ OPTIONS: dict[str, Any] = {
     "ema_decay": 0.99,
     "pixel": 2,
     "sharpness": 0.7,
+    "chroma": 0.3,
     "perceptual": 0.05,
     "features": 0.4,
     "regions": 0.3,

@@ -75,9 +75,9 @@ def test_faces_are_mirrored_about_half_of_the_time(faces):
 
 
 def test_faces_vary_in_place_light_and_colour(faces):
-    chance = torch.Generator().manual_seed(0)
+    generator = torch.Generator().manual_seed(0)
     face = FaceStore(faces)[4].unsqueeze(0)
-    varied = [vary(face, chance) for _ in range(400)]
+    varied = [vary(face, generator) for _ in range(400)]
     gray = sum(torch.equal(*x[..., :2].unbind(-1)) for x in varied)
     lit = sum(not torch.isin(x.flatten()[:99], face.flatten()).all() for x in varied)
     inside = [x[:, 2:-2, 2:-2] for x in varied]

@@ -47,7 +47,7 @@ def test_the_files_of_a_run(whole):
     }
     saved = read_config(whole / "config.toml")
     assert dataclasses.replace(saved, faces="", run="") == CONFIG
-    networks = {"model", "ema", "optimizer", "judge", "judge_optimizer"}
+    networks = {"model", "ema", "optimizer", "discriminator", "discriminator_optimizer"}
     assert set(state_of(whole)) == networks | {"step", "best", "data"}
     with Image.open(whole / "samples-000004.png") as sheet:
         assert sheet.size == (64, 3 * 64)  # One of nine faces is kept out of training.
@@ -91,9 +91,9 @@ def test_the_average_follows(faces, tmp_path):
 def test_windows_move_from_step_to_step(faces, tmp_path, monkeypatch):
     drawn = []
 
-    def windows(size, chance, *batches):
-        drawn.append(tuple(chance.get_state().tolist()))
-        return real(size, chance, *batches)
+    def windows(size, generator, *batches):
+        drawn.append(tuple(generator.get_state().tolist()))
+        return real(size, generator, *batches)
 
     real = adversarial.random_windows
     monkeypatch.setattr(adversarial, "random_windows", windows)
@@ -242,7 +242,7 @@ def test_a_run_may_go_on_with_a_discriminator_and_another_pace(faces, tmp_path):
     run(dataclasses.replace(CONFIG, steps=2, learning_rate=1e-4), faces, tmp_path)
     state = state_of(tmp_path)
     assert state["step"] == 2
-    for name in ("optimizer", "judge_optimizer"):
+    for name in ("optimizer", "discriminator_optimizer"):
         group = state[name]["param_groups"][0]
         assert (group["lr"], group["betas"]) == (1e-4, (0.0, 0.99))
 
@@ -302,7 +302,7 @@ def test_all_faces_of_a_person_who_is_kept_out_are(faces, tmp_path):
     pixels = FaceStore(faces).pixels
     FaceStore.write(tmp_path, pixels, ["001_a.jpg", "002.jpg", "001_b.jpg", *(f"x{k}.jpg" for k in range(6))])
     kept = loop.Samples(FaceStore(tmp_path), 64)
-    assert (kept.kept, kept.others) == ([0], [1, 3, 4, 5, 6, 7, 8])
+    assert (kept.held_out, kept.others) == ([0], [1, 3, 4, 5, 6, 7, 8])
     (before,) = kept.pairs()
     FaceStore.write(tmp_path / "more", pixels[[0, 3]], ["elsewhere/001_a.jpg", "y.jpg"])
     (after,) = loop.Samples(FaceStore(tmp_path / "more"), 64).pairs()

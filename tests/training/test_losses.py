@@ -9,11 +9,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from gpen_nodes.backbones import AlexNet, DistilledVgg19, Vgg19
+from gpen_nodes.backbones import AlexNet, DistilledVgg19, Vgg19, feature_distance
 from gpen_nodes.errors import CheckpointError, MissingWeightsError, OptionError
+from gpen_nodes.faces.regions import region_windows
 from gpen_nodes.training import TrainingConfig
 from gpen_nodes.training.losses import (
     TERMS,
+    Chroma,
     Features,
     Identity,
     LogisticGame,
@@ -28,11 +30,9 @@ from gpen_nodes.training.losses import (
     Remembered,
     Sharpness,
     discriminator_loss,
-    feature_distance,
     gradient_penalty,
     local_sharpness,
     random_windows,
-    region_windows,
 )
 
 
@@ -49,7 +49,7 @@ def pictures(seed: int, batch: int = 3, size: int = 8) -> Tensor:
     return torch.rand(batch, 3, size, size, generator=torch.Generator().manual_seed(seed)) * 2 - 1
 
 
-def chance(seed: int = 0) -> torch.Generator:
+def seeded(seed: int = 0) -> torch.Generator:
     return torch.Generator().manual_seed(seed)
 
 
@@ -96,12 +96,13 @@ class FourMaps(Stairs):
 
 MODULES = {
     "pixel": Pixel(),
+    "chroma": Chroma(),
     "sharpness": Sharpness(),
     "perceptual": Perceptual(Stairs()),
     "features": Features(FourMaps()),
     "regions": Regions(FourMaps()),
     "identity": Identity(ColourEmbedder()),
-    "lpips": Lpips(Stairs(), [torch.rand(4, generator=chance()), torch.rand(6, generator=chance())]),
+    "lpips": Lpips(Stairs(), [torch.rand(4, generator=seeded()), torch.rand(6, generator=seeded())]),
 }
 
 
@@ -181,7 +182,7 @@ def test_region_windows_lie_around_the_templates_points():
 
 def test_lpips_by_its_formula():
     a, b, network = pictures(0), pictures(1), Stairs()
-    weights = [torch.rand(4, generator=chance()), torch.rand(6, generator=chance())]
+    weights = [torch.rand(4, generator=seeded()), torch.rand(6, generator=seeded())]
     expected = 0.0
     for p, q, w in zip(network(a), network(b), weights, strict=True):
         p, q = (x / x.norm(dim=1, keepdim=True) for x in (p, q))
@@ -217,7 +218,7 @@ def torchvision_files(tmp_path_factory):
         # The classifiers, most of both files, are not needed.
         torch.save({f"features.{key}": x for key, x in features.state_dict().items()}, folder / f"{name}.pth")
     weights = {
-        f"lin{layer}.model.1.weight": torch.rand(1, width, 1, 1, generator=chance(layer))
+        f"lin{layer}.model.1.weight": torch.rand(1, width, 1, 1, generator=seeded(layer))
         for layer, width in enumerate(AlexNet.CHANNELS)
     }
     torch.save(weights, folder / "lpips.pth")
@@ -358,6 +359,18 @@ def test_what_is_no_such_network_is_refused(tmp_path):
     assert sum(p.numel() for p in Vgg19(["relu2_2"]).parameters()) == 260_160  # the four convolutions alone
 
 
+def test_chroma_term_sees_coloured_outlines_and_no_gray_ones():
+    gray = pictures(0, size=32).mean(dim=1, keepdim=True).expand(-1, 3, -1, -1)
+    truth = torch.zeros(3, 3, 32, 32)
+    assert Chroma()(gray, truth).item() == pytest.approx(0, abs=1e-6)
+    assert Chroma()(truth + torch.tensor([0.5, 0, -0.5]).view(3, 1, 1), truth).item() == 0
+    # Pure red that grows by 0.1 a column: Cr is half of it, Cb -0.299 / 1.772 of it (ITU-R BT.601).
+    ramp = torch.zeros(1, 3, 16, 16)
+    ramp[:, 0] = 0.1 * torch.arange(16.0)
+    expected = 0.1 * (0.5 + 0.299 / 1.772) / 2
+    assert Chroma()(ramp, torch.zeros_like(ramp)).item() == pytest.approx(expected, rel=1e-4)
+
+
 def test_sharpness_is_the_root_mean_square_slope_of_each_window():
     ramp = torch.arange(64.0).expand(1, 3, 64, 64)
     plane = 0.03 * ramp + 0.04 * ramp.transpose(2, 3)
@@ -377,13 +390,13 @@ def test_sharpness_term_misses_detail_that_blur_took_and_not_where_it_was():
 def test_logistic_term_wants_high_logits_for_the_window_that_chance_picks():
     seen = []
 
-    def judge(window: Tensor) -> Tensor:
+    def discriminator(window: Tensor) -> Tensor:
         seen.append(window)
         return window.mean(dim=(1, 2, 3)).unsqueeze(1)
 
     a = pictures(0)
-    term = LogisticGame(0.3, r1=0, r1_every=16, size=4).generator_term(judge, a, chance(5))
-    (window,) = random_windows(4, chance(5), a)
+    term = LogisticGame(0.3, r1=0, r1_every=16, size=4).generator_term(discriminator, a, seeded(5))
+    (window,) = random_windows(4, seeded(5), a)
     assert torch.equal(seen[0], window)
     logits = window.mean(dim=(1, 2, 3)).tolist()
     assert term.item() == pytest.approx(0.3 * sum(math.log1p(math.exp(-x)) for x in logits) / 3, rel=1e-5)
@@ -429,13 +442,13 @@ def test_the_penalty_is_lazy():
     game = LogisticGame(1, r1=10, r1_every=4, size=8)
     expected = linear[1].weight.square().sum().item() * 10 / 2 * 4
     for step in range(1, 9):
-        terms = game.discriminator_terms(linear, pictures(0), pictures(1), chance(), step)
+        terms = game.discriminator_terms(linear, pictures(0), pictures(1), seeded(), step)
         if step % 4:
             assert "r1" not in terms
         else:
             assert terms["r1"].item() == pytest.approx(expected, rel=1e-5)
     free = LogisticGame(1, r1=0, r1_every=4, size=8)
-    assert "r1" not in free.discriminator_terms(linear, pictures(0), pictures(1), chance(), 4)
+    assert "r1" not in free.discriminator_terms(linear, pictures(0), pictures(1), seeded(), 4)
 
 
 class Means(nn.Module):
@@ -457,14 +470,14 @@ class Doubled(nn.Module):
 def test_hinge_loss_by_hand():
     game, a, b = ProjectedGame(0.3, Remembered(Doubled())), pictures(0) * 3, pictures(1) * 3
     a.requires_grad_(True)
-    term = game.generator_term(Means(), a, chance())
+    term = game.generator_term(Means(), a, seeded())
     means = [x.mean().item() for x in a]
     assert term.item() == pytest.approx(-0.3 * sum(m + 2 * m for m in means) / 3 / 2, rel=1e-4)
     term.backward()
     assert a.grad is not None
 
     a.grad, discriminator = None, Means()
-    losses = game.discriminator_terms(discriminator, a, b, chance(), 1)
+    losses = game.discriminator_terms(discriminator, a, b, seeded(), 1)
     expected = sum(
         sum(max(0, 1 - k * t.mean().item()) for t in b) / 3
         + sum(max(0, 1 + k * r.mean().item()) for r in a) / 3
@@ -487,7 +500,7 @@ def test_a_projected_discriminator_learns_to_tell_noise_from_ramps():
     for step in range(1, 31):
         optimizer.zero_grad()
         (loss,) = game.discriminator_terms(
-            discriminator, pictures(step, 4, 32), ramp.clone(), chance(), step
+            discriminator, pictures(step, 4, 32), ramp.clone(), seeded(), step
         ).values()
         loss.backward()
         optimizer.step()
@@ -500,7 +513,7 @@ def test_a_projected_discriminator_learns_to_tell_noise_from_ramps():
 def test_windows_lie_inside_and_at_the_same_place_for_all():
     rows, columns = torch.meshgrid(torch.arange(9), torch.arange(7), indexing="ij")
     places = torch.stack((rows, columns)).expand(2, -1, -1, -1)
-    corners, generator = set(), chance()
+    corners, generator = set(), seeded()
     for _ in range(300):
         one, other = random_windows(5, generator, places, places + 100)
         assert one.shape == (2, 2, 5, 5)

@@ -40,7 +40,7 @@ def test_a_plan_says_what_the_run_takes_and_writes_nothing(faces, tmp_path):
     text = plan(config)
     assert not list(tmp_path.iterdir())
     assert "pixel 1, adversarial 0.1" in text
-    assert "8 to train on, 1 kept out" in text
+    assert "8 to train on, 1 held out" in text
     assert "4 faces: 1 × 2 batches of 2" in text
     assert "1000 steps, 500.0 epochs, about " in text
     seconds, hours = (float(re.search(p, text)[1]) for p in (r"([\d.]+) s a step", r"about ([\d.]+) hours"))

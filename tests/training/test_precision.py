@@ -37,8 +37,8 @@ def stage(config: TrainingConfig, fabric: Fabric) -> Stage:
 
 def batches(count: int, size: int) -> list:
     """The same faces in batches of ``size``, dealt as a run deals them."""
-    chance = torch.Generator().manual_seed(1)
-    faces = torch.rand(2, count, 3, 64, 64, generator=chance) * 2 - 1
+    generator = torch.Generator().manual_seed(1)
+    faces = torch.rand(2, count, 3, 64, 64, generator=generator) * 2 - 1
     hands = count // size
     return [(faces[0, n::hands], faces[1, n::hands]) for n in range(hands)]
 

@@ -61,7 +61,7 @@ def test_one_process_and_two_give_the_same_weights(steps, accumulate, faces, tmp
     assert theirs["step"] == steps
     losses = [_logged(tmp_path / name)["pixel"] for name in ("one", "two")]
     assert losses[1] == pytest.approx(losses[0], rel=1e-3)  # of all faces, not of the first process's
-    for network in ("model", "judge", "ema"):
+    for network in ("model", "discriminator", "ema"):
         for name, weight in ours[network].items():
             # The mapper stores weights of over 100, where fp32 itself has steps of 1.5e-5.
             scale = weight.abs().max().clamp(min=1)

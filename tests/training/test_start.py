@@ -64,8 +64,10 @@ def test_without_an_old_size_all_learn_alike():
 
 
 def test_a_new_model_may_have_the_bundles_encoder():
-    model, judge = start_networks(TrainingConfig(size=64, narrow=0.125, encoder="resnet50", mapping_depth=2))
-    assert (model.config.encoder, judge) == ("resnet50", None)
+    model, discriminator = start_networks(
+        TrainingConfig(size=64, narrow=0.125, encoder="resnet50", mapping_depth=2)
+    )
+    assert (model.config.encoder, discriminator) == ("resnet50", None)
 
 
 def test_the_rate_drops_in_a_run(faces, tmp_path):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Sequence
-from typing import cast
+from typing import Any, cast
 
 import torch
 import torch.nn.functional as F
@@ -16,7 +16,7 @@ from ..hardware import leaky_conv2d
 from .bands import MARGIN, Make, Rows, Stream, band_rows, empty_map, padded, stored
 from .kernels import memory_format
 
-__all__ = ["FoldedConvEncoder", "FoldedResNetEncoder"]
+__all__ = ["FoldedConvEncoder", "FoldedResNetEncoder", "fold_encoder"]
 
 MADE_AGAIN = 1024  # pixels: from here on the second finest features are made twice, never held whole
 
@@ -99,3 +99,14 @@ class FoldedResNetEncoder(nn.Module):
         image = image.to(self.dtype).contiguous(memory_format=memory_format(image.device))
         code, features = self.trunk(image)
         return code.float(), {size: stored(feature) for size, feature in features.items()}
+
+
+_FOLDED: dict[type[nn.Module], Callable[[Any, torch.dtype], nn.Module]] = {
+    ConvEncoder: FoldedConvEncoder,
+    ResNetEncoder: FoldedResNetEncoder,
+}
+
+
+def fold_encoder(encoder: nn.Module, dtype: torch.dtype) -> nn.Module:
+    """An encoder for inference: picture and a check for interrupts to style code and {resolution: rows}."""
+    return _FOLDED[type(encoder)](encoder, dtype)

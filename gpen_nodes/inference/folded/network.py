@@ -23,10 +23,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ...model import Gpen
-from ...model.encoders import ConvEncoder
 from ...model.layers import StyledConv, ToRgb
 from .bands import Rows, Stream, band_rows, padded, stored
-from .encoders import FoldedConvEncoder, FoldedResNetEncoder
+from .encoders import fold_encoder
 from .kernels import memory_format, upsample_rows
 from .layers import FoldedConv, FoldedToRgb, FoldedUpConv
 
@@ -56,8 +55,7 @@ class FoldedGpen(nn.Module):
         super().__init__()
         self.config, self.dtype = module.config, dtype
         encoder, generator = module.encoder, module.generator
-        folded = FoldedConvEncoder if isinstance(encoder, ConvEncoder) else FoldedResNetEncoder
-        self.encoder = folded(cast("Any", encoder), dtype)
+        self.encoder = fold_encoder(encoder, dtype)
         self.mapper = copy.deepcopy(module.mapper).requires_grad_(False)
         start = generator.input.input.to(dtype)
         self.register_buffer("start", start.contiguous(memory_format=memory_format(start.device)))

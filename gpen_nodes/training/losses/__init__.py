@@ -5,12 +5,13 @@ from .identity import Identity
 from .networks import Networks
 from .objective import Objective
 from .perceptual import Features, Lpips, Perceptual, Regions
-from .pixel import Pixel, Sharpness, local_sharpness
+from .pixel import Chroma, Pixel, Sharpness, local_sharpness
 from .projected import ProjectedDiscriminator, ProjectedGame, Remembered
 from .terms import TERMS, Term
 
 __all__ = [
     "TERMS",
+    "Chroma",
     "Features",
     "Identity",
     "LogisticGame",

@@ -1,55 +1,23 @@
-"""The two encoders: picture in, style vector and one feature map per resolution out."""
+"""The documented bundle's encoder, and the mapper that follows it."""
 
 from __future__ import annotations
 
-import math
+import re
+from collections.abc import Mapping
 from itertools import pairwise
+from typing import TYPE_CHECKING, Any
 
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .config import GpenConfig
-from .layers import ActivatedBias, EqualLinear, activate, blur, downsample, standard_normal
+from ...errors import ArchitectureError
+from ..layers import activate, downsample
+from ..shapes import describe, tensor_of
 
-__all__ = ["ConvEncoder", "ResNetEncoder"]
+if TYPE_CHECKING:
+    from ..config import GpenConfig
 
-
-class EncoderStage(ActivatedBias):
-    """Equalised convolution with bias and activation; with ``down``, low-pass and stride 2 first."""
-
-    def __init__(self, in_channels: int, out_channels: int, *, down: bool) -> None:
-        super().__init__(out_channels)
-        kernel_size = 3 if down else 1
-        self.weight = nn.Parameter(standard_normal(out_channels, in_channels, kernel_size, kernel_size))
-        self.scale = 1 / math.sqrt(in_channels * kernel_size**2)
-        self.down = down
-
-    def forward(self, x: Tensor) -> Tensor:
-        weight = (self.weight * self.scale).to(x.dtype)
-        x = F.conv2d(blur(x, padding=2), weight, stride=2) if self.down else F.conv2d(x, weight)
-        return super().forward(x)
-
-
-class ConvEncoder(nn.Module):
-    """The released checkpoints' encoder: 1×1 convolution, then one stride-2 stage an octave, down to 4 px."""
-
-    def __init__(self, config: GpenConfig) -> None:
-        super().__init__()
-        widths = config.widths
-        resolutions = [r for r in sorted(widths, reverse=True) if r <= config.input_size]
-        self.stages = nn.ModuleList([EncoderStage(3, widths[config.input_size], down=False)])
-        for finer, coarser in pairwise(resolutions):
-            self.stages.append(EncoderStage(widths[finer], widths[coarser], down=True))
-        self.to_style = EqualLinear(widths[4] * 16, config.style_dim, activated=True)
-
-    def forward(self, image: Tensor) -> tuple[Tensor, dict[int, Tensor]]:
-        """[B, 3, S, S] to [B, style_dim] and {resolution: [B, C, resolution, resolution]}."""
-        features, x = {}, image
-        for stage in self.stages:
-            x = stage(x)
-            features[int(x.shape[-1])] = x
-        # Flattened in NCHW order whatever the memory format.
-        return self.to_style(x.contiguous().flatten(1)), features
+__all__ = ["ResNetEncoder", "grow_resnet_encoder", "resnet_fields", "resnet_mapper"]
 
 
 class Bottleneck(nn.Module):
@@ -130,3 +98,27 @@ class ResNetEncoder(nn.Module):
         for resolution, conv in self.deeper.items():
             features[int(resolution)] = activate(conv(features[2 * int(resolution)]))
         return style, features
+
+
+def resnet_mapper(config: GpenConfig) -> nn.Sequential:
+    """The bundle's mapper, two layers and LayerNorm: style code to style vector, [B, style_dim]."""
+    dim = config.style_dim
+    return nn.Sequential(nn.Linear(dim, dim), nn.LeakyReLU(0.2), nn.Linear(dim, dim), nn.LayerNorm(dim))
+
+
+def resnet_fields(state: Mapping[str, Tensor]) -> dict[str, Any]:
+    """Fields of ``GpenConfig`` that this encoder's tensors tell."""
+    lateral = re.compile(r"encoder\.lateral\.(\d{1,4})\.weight")
+    laterals = [m[1] for m in map(lateral.match, state) if m]
+    pictures = [r for r in laterals if tensor_of(state, f"encoder.lateral.{r}.weight", 4).shape[1] == 3]
+    if not pictures:
+        raise ArchitectureError(
+            "This GPEN's ResNet-50 has no lateral convolution from the picture (found "
+            f"{describe(state)}): expected encoder.lateral.N.weight with 3 input channels."
+        )
+    return {"input_size": max(map(int, pictures)), "mapping_depth": 2, "octaves": len(pictures) - 1}
+
+
+def grow_resnet_encoder(old: ResNetEncoder, new: ResNetEncoder) -> None:
+    """The trunk goes on seeing the picture at its old size; only the new size's 1×1 convolution is new."""
+    new.load_state_dict(old.state_dict(), strict=False)
