@@ -30,6 +30,7 @@ from gpen_nodes import (
 )
 
 CPU = LocalHost("cpu")
+MODELS_FACE = {"colour": "model", "keep_detail": 0, "keep_front": False, "guard_identity": False}
 
 
 class Unchanged:
@@ -130,7 +131,7 @@ def test_a_mask_and_the_pictures_tones_reach_paste_back(astronaut, identity, mon
     mask = torch.zeros(512, 512)
     mask[:, :224] = 1  # through the middle of the face
     whole, left, toned = (
-        restore_image(astronaut, identity, host=CPU, **more)
+        restore_image(astronaut, identity, host=CPU, **MODELS_FACE, **more)
         for more in ({}, {"mask": mask}, {"match_colour": True})
     )
     assert torch.equal(left.image[0, :, 224:], astronaut[:, 224:])

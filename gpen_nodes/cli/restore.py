@@ -29,7 +29,8 @@ __all__ = ["add_parsers"]
 # What the command offers of ``RestoreOptions``; the help shows them in this order.
 OPTIONS = (
     *("detector", "detector_weights", "quarter_turns", "template", "min_score", "min_face", "max_faces"),
-    *("order", "strength", "softness", "match_colour"),
+    *("order", "strength", "softness", "match_colour", "colour", "keep_detail", "grain"),
+    *("keep_front", "guard_identity"),
 )
 
 

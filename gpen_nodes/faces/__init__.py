@@ -10,7 +10,7 @@ from .finding import detect_faces, find_faces
 from .geometry.templates import TEMPLATES, template_points
 from .identity import face_likeness
 from .judging import FaceReport, Verdict, judge_faces, report_faces
-from .options import AlignOptions, DetectOptions, PasteOptions, RestoreOptions, SelectOptions
+from .options import AlignOptions, DetectOptions, JudgeOptions, PasteOptions, RestoreOptions, SelectOptions
 from .orders import ORDERS, SELECTION_ORDERS
 from .selection import FaceChoice, select_faces
 
@@ -25,6 +25,7 @@ __all__ = [
     "DetectedFace",
     "FaceChoice",
     "FaceReport",
+    "JudgeOptions",
     "PasteOptions",
     "RestoreOptions",
     "SelectOptions",
