@@ -80,7 +80,7 @@ def judge_face(
     planes = torch.cat([join(luma), join(chroma)])
     hidden = None
     if in_front:
-        share = contradiction(x, planes)
+        share = contradiction(x[:1], planes[:1])
         planes = torch.lerp(planes, x, share)
         hidden = share.mean().item()
     face, identity = to_rgb(planes), None
