@@ -9,7 +9,7 @@ from .face import AlignedFace, DetectedFace
 from .finding import detect_faces, find_faces
 from .geometry.templates import TEMPLATES, template_points
 from .identity import face_likeness
-from .judging import FaceReport, Verdict, judge_faces, report_faces
+from .judging import FaceReport, Verdict, judge_crop, judge_faces, report_faces
 from .options import AlignOptions, DetectOptions, JudgeOptions, PasteOptions, RestoreOptions, SelectOptions
 from .orders import ORDERS, SELECTION_ORDERS
 from .selection import FaceChoice, select_faces
@@ -37,6 +37,7 @@ __all__ = [
     "face_likeness",
     "find_faces",
     "fit_mask",
+    "judge_crop",
     "judge_faces",
     "paste_back",
     "report_faces",

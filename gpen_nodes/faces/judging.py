@@ -15,11 +15,11 @@ from ..judgement import Judgement, judge_face
 from ..weight_files import MOBILEFACENET
 from .face import AlignedFace, DetectedFace
 from .geometry.resample import compose, invert, resizing, warp
-from .identity import FaceEmbedder, find_embedder
+from .identity import find_embedder
 from .options import JudgeOptions, RestoreOptions
 from .selection import FaceChoice
 
-__all__ = ["FaceReport", "Verdict", "judge_faces", "report_faces"]
+__all__ = ["FaceReport", "Verdict", "judge_crop", "judge_faces", "report_faces"]
 
 _AS_RESTORED = JudgeOptions(colour="model", keep_detail=0, keep_front=False, guard_identity=False)
 _LARGEST = 2048  # pixels: 50 MB for each copy of a crop
@@ -67,26 +67,31 @@ def judge_faces(
     """
     options = options or RestoreOptions()
     batch = as_batch(images)
-    embedder = find_embedder() if options.judge.guard_identity else None
     pairs = zip(aligned, restored, strict=True)
-    return tuple(_verdict(batch, before, after, options, embedder) for before, after in pairs)
+    return tuple(_verdict(batch, before, after, options) for before, after in pairs)
 
 
-def _verdict(
-    batch: Tensor,
-    aligned: AlignedFace,
-    restored: AlignedFace,
-    options: RestoreOptions,
-    embedder: FaceEmbedder | None,
-) -> Verdict:
+def judge_crop(
+    before: Tensor, after: Tensor, options: RestoreOptions | None = None
+) -> tuple[Tensor, Judgement | None, str]:
+    """Judge one aligned crop.
+
+    Args:
+        before, after: [S, S, 3] in [0, 1], what the image shows and what was restored from it.
+        options: of the whole run; see ``JudgeOptions``.
+
+    Returns:
+        The face [S, S, 3], what was decided (None if nothing was asked), and that in plain English.
+    """
+    options = options or RestoreOptions()
     chosen = options.judge
     if chosen == _AS_RESTORED:
-        return Verdict(restored)
-    before, after = _same_scale(batch[aligned.image_index], aligned, restored, options)
+        return after, None, ""
+    embedder = find_embedder() if chosen.guard_identity else None
 
     def embed(faces: Tensor) -> Tensor:
         assert embedder is not None
-        return embedder.embed(faces.to("cpu", torch.float32), options.align.template)
+        return embedder.embed(faces.to("cpu", torch.float32), options.align.template).to(faces.device)
 
     crop, judgement = judge_face(
         before,
@@ -97,14 +102,22 @@ def _verdict(
         in_front=chosen.keep_front,
         embed=embed if embedder else None,
     )
-    # Without detail of the picture's own the crop takes its place, as it always did.
-    face = replace(restored, crop=crop, base=before if chosen.keep_detail else None)
     said = str(judgement)
     if chosen.guard_identity and embedder is None:
         said += f"; identity not checked, {MOBILEFACENET.name} is not at hand"
+    return crop, judgement, said.removeprefix("; ")
+
+
+def _verdict(batch: Tensor, aligned: AlignedFace, restored: AlignedFace, options: RestoreOptions) -> Verdict:
+    before, after = _same_scale(batch[aligned.image_index], aligned, restored, options)
+    crop, judgement, said = judge_crop(before, after, options)
+    if judgement is None:
+        return Verdict(restored)
+    # Without detail of the picture's own the crop takes its place, as it always did.
+    face = replace(restored, crop=crop, base=before if options.judge.keep_detail else None)
     if judgement.identity is not None and judgement.identity.strength == 0:
         return Verdict(face, accepted=False, why=str(judgement.identity), judgement=judgement, said=said)
-    return Verdict(face, judgement=judgement, said=said.removeprefix("; "))
+    return Verdict(face, judgement=judgement, said=said)
 
 
 def _same_scale(
