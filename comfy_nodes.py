@@ -58,6 +58,8 @@ __all__ = ["ComfyHost", "GpenExtension"]
 
 FOLDERS = ("gpen", "facerestore_models")  # keys of the host: ours, and the one that older packs share
 SHIPPED = "gpen-lite-256.safetensors"
+# What of a picture stays in its faces; the last widgets of the node, so that saved workflows keep theirs.
+JUDGED = "colour", "keep_detail", "grain", "keep_front", "guard_identity"
 LIKENESS_WEIGHTS = "MobileFaceNet.onnx"
 
 GpenModel = io.Custom("GPEN_MODEL")
@@ -460,6 +462,7 @@ class RestoreFaces(io.ComfyNode):
             chosen("strength"),
             integer("max_faces", 0, 1024),
             *detection_inputs(),
+            *(advanced(chosen(id)) for id in JUDGED),
         ]
         outputs = [
             io.Image.Output("restored"),

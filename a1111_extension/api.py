@@ -37,7 +37,7 @@ ACCOUNTS = ("api_auth", "auth", "auth_file")  # A1111's, Forge's and reForge's f
 
 OPTIONS = (
     *("detector", "template", "min_score", "quarter_turns", "min_face", "max_faces", "order"),
-    *("strength", "softness"),
+    *("strength", "softness", "colour", "keep_detail", "grain", "keep_front", "guard_identity"),
 )
 """What the route takes of the core's options."""
 

@@ -12,7 +12,7 @@ from .errors import ImageError
 from .faces import AlignedFace, DetectedFace
 from .faces.face import all_aligned
 from .host import Host, LocalHost
-from .images import as_rgb, check_range
+from .images import as_rgb, check_range, resize
 from .inference import Restorer
 
 __all__ = ["replace_crops", "restore_crops", "restore_faces", "stack_crops"]
@@ -36,13 +36,16 @@ def stack_crops(faces: Sequence[AlignedFace], size: int = 0) -> Tensor:
     """The faces' crops as one batch.
 
     Args:
-        faces: with crops of one side.
-        size: side of the crops in an empty batch, in pixels.
+        faces: a crop of another side is resized.
+        size: side of the crops in pixels; 0 takes the first one's.
 
     Returns:
         [N, S, S, 3] in [0, 1].
     """
-    return torch.stack([face.crop for face in faces]) if faces else torch.zeros(0, size, size, 3)
+    if not faces:
+        return torch.zeros(0, size, size, 3)
+    size = size or len(faces[0].crop)
+    return torch.cat([resize(face.crop[None], size, size) for face in faces])
 
 
 def replace_crops(faces: Sequence[DetectedFace], crops: Tensor) -> tuple[AlignedFace, ...]:
@@ -64,7 +67,9 @@ def replace_crops(faces: Sequence[DetectedFace], crops: Tensor) -> tuple[Aligned
             f"Found {len(batch)} crops of {batch.shape[2]}×{batch.shape[1]} px; expected one square for each "
             f"of {len(aligned)} faces, in their order."
         )
-    return tuple(dataclasses.replace(face, crop=crop) for face, crop in zip(aligned, batch, strict=True))
+    return tuple(
+        dataclasses.replace(face, crop=crop, base=None) for face, crop in zip(aligned, batch, strict=True)
+    )
 
 
 def restore_crops(restorer: Restorer, crops: Tensor, host: Host | None = None) -> Tensor:

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from gpen_nodes import (
     AlignOptions,
     DetectOptions,
+    JudgeOptions,
     OptionError,
     PasteOptions,
     RestoreOptions,
@@ -21,7 +22,7 @@ from gpen_nodes import (
 from gpen_nodes.options import gather
 
 KNOWN = RestoreOptions().described()
-PARTS = (DetectOptions, SelectOptions, AlignOptions, PasteOptions)
+PARTS = (DetectOptions, SelectOptions, AlignOptions, JudgeOptions, PasteOptions)
 WRONG = {
     "detector": ["yolo", 1, None],
     "detector_weights": [3, b"x"],
@@ -40,6 +41,11 @@ WRONG = {
     "strength": [1.5, "1", None],
     "softness": [0, 1.01, "x"],
     "match_colour": ["", 0],
+    "colour": ["red", 1],
+    "keep_detail": [1.5, "all"],
+    "grain": [-0.1, None],
+    "keep_front": [1, None],
+    "guard_identity": ["yes"],
 }
 
 

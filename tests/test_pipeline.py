@@ -30,6 +30,7 @@ from gpen_nodes import (
 )
 
 CPU = LocalHost("cpu")
+MODELS_FACE = {"colour": "model", "keep_detail": 0, "keep_front": False, "guard_identity": False}
 
 
 class Unchanged:
@@ -130,7 +131,7 @@ def test_a_mask_and_the_pictures_tones_reach_paste_back(astronaut, identity, mon
     mask = torch.zeros(512, 512)
     mask[:, :224] = 1  # through the middle of the face
     whole, left, toned = (
-        restore_image(astronaut, identity, host=CPU, **more)
+        restore_image(astronaut, identity, host=CPU, **MODELS_FACE, **more)
         for more in ({}, {"mask": mask}, {"match_colour": True})
     )
     assert torch.equal(left.image[0, :, 224:], astronaut[:, 224:])
@@ -152,6 +153,25 @@ def test_a_face_that_is_judged_unfit_is_left_and_reported(astronaut, identity, m
     (report,) = result.reports
     assert (report.selected, report.restored, report.why) == (True, False, "unlike before")
     assert result.text.endswith("left as it is, unlike before")
+
+
+def test_a_picture_that_holds_all_detail_stays_as_it_is(astronaut, identity, monkeypatch):
+    monkeypatch.setattr(identity, "backend", Darker())
+    result = restore_image(astronaut, identity, host=CPU)
+    (report,) = result.reports
+    assert (result.image[0] - astronaut).abs().max() < 0.1
+    assert (result.image[0] - astronaut).abs().mean() < 0.001
+    assert result.faces[0].base is not None
+    assert "the picture's own detail was kept" in result.text
+    assert report.to_dict()["judgement"]["detail"]["kept"] > 0.9
+
+
+def test_without_judgement_the_face_is_the_models(astronaut, identity, monkeypatch):
+    monkeypatch.setattr(identity, "backend", Darker())
+    result = restore_image(astronaut, identity, host=CPU, **MODELS_FACE)
+    assert result.faces[0].base is None
+    assert result.reports[0].judgement is None
+    assert result.text.endswith("restored")
 
 
 def test_what_was_not_asked_for_is_told_from_what_failed(astronaut, identity):

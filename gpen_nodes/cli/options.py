@@ -27,7 +27,8 @@ def add_options(
     for name in names:
         one = known[name]
         if one.kind is bool:
-            parser.add_argument(f"--{name}", action="store_true", default=one.default, help=one.text)
+            action = argparse.BooleanOptionalAction if one.default else "store_true"
+            parser.add_argument(f"--{name}", action=action, default=one.default, help=one.text)
         else:
             parser.add_argument(
                 f"--{name}",

@@ -14,7 +14,7 @@ from tqdm import tqdm
 
 from ..atomic import remedy, replacing
 from ..errors import FaceError, GpenError, OptionError
-from ..faces import ORDERS, RestoreOptions
+from ..faces import ORDERS, RestoreOptions, judge_crop
 from ..host import LocalHost
 from ..image_files import ImageFile, write_image_file
 from ..images import resize
@@ -29,7 +29,8 @@ __all__ = ["add_parsers"]
 # What the command offers of ``RestoreOptions``; the help shows them in this order.
 OPTIONS = (
     *("detector", "detector_weights", "quarter_turns", "template", "min_score", "min_face", "max_faces"),
-    *("order", "strength", "softness", "match_colour"),
+    *("order", "strength", "softness", "match_colour", "colour", "keep_detail", "grain"),
+    *("keep_front", "guard_identity"),
 )
 
 
@@ -202,12 +203,22 @@ def _restore_crop(
             ) from error
     crop = resize(picture.image, restorer.input_size, restorer.input_size)
     restored = restorer.restore(crop, LocalHost(args.device))
-    restored = torch.lerp(resize(crop, *restored.shape[1:3]), restored, options.paste.strength)
+    before = resize(crop, *restored.shape[1:3])
+    face, judgement, _ = judge_crop(before[0], restored[0], options)
+    restored = torch.lerp(before, face[None], options.paste.strength)
     if args.save_faces:
         _save_face(args.save_faces, source.stem, crop[0], restored[0])
     height, width = picture.image.shape[1:3]
-    face = {"box": [0, 0, width, height], "landmarks": None, "score": None, "size": float(min(width, height))}
-    return restored, [face | {"image_index": 0, "selected": True, "restored": True, "why": ""}]
+    found = {
+        "box": [0, 0, width, height],
+        "landmarks": None,
+        "score": None,
+        "size": float(min(width, height)),
+    }
+    decided = None if judgement is None else judgement.to_dict()
+    return restored, [
+        found | {"image_index": 0, "selected": True, "restored": True, "why": "", "judgement": decided}
+    ]
 
 
 def _save_face(folder: str, name: str, before: Tensor | None, after: Tensor | None) -> None:

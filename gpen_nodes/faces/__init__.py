@@ -9,8 +9,8 @@ from .face import AlignedFace, DetectedFace
 from .finding import detect_faces, find_faces
 from .geometry.templates import TEMPLATES, template_points
 from .identity import face_likeness
-from .judging import FaceReport, Verdict, judge_faces, report_faces
-from .options import AlignOptions, DetectOptions, PasteOptions, RestoreOptions, SelectOptions
+from .judging import FaceReport, Verdict, judge_crop, judge_faces, report_faces
+from .options import AlignOptions, DetectOptions, JudgeOptions, PasteOptions, RestoreOptions, SelectOptions
 from .orders import ORDERS, SELECTION_ORDERS
 from .selection import FaceChoice, select_faces
 
@@ -25,6 +25,7 @@ __all__ = [
     "DetectedFace",
     "FaceChoice",
     "FaceReport",
+    "JudgeOptions",
     "PasteOptions",
     "RestoreOptions",
     "SelectOptions",
@@ -36,6 +37,7 @@ __all__ = [
     "face_likeness",
     "find_faces",
     "fit_mask",
+    "judge_crop",
     "judge_faces",
     "paste_back",
     "report_faces",

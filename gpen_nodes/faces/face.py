@@ -71,11 +71,15 @@ class AlignedFace(DetectedFace):
         matrix: [2, 3] float64 on the CPU, from image to crop pixels.
         crop: [S, S, 3] in [0, 1]. Restoring replaces it; its side may then be another.
         crop_size: side of the crop that ``matrix`` maps to, in pixels.
+        base: [S, S, 3] in [0, 1], the picture as it was where the crop lies. Paste-back then adds the
+            difference to it: what a crop leaves alone stays in the image to the last bit. None, pasting
+            replaces what is there.
     """
 
     matrix: Tensor = field(repr=False)
     crop: Tensor = field(repr=False)
     crop_size: int
+    base: Tensor | None = field(default=None, repr=False)
 
 
 def all_aligned(faces: Iterable[DetectedFace]) -> list[AlignedFace]:

@@ -17,14 +17,14 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..errors import ArchitectureError, FaceError
-from ..weight_files import read_onnx_weights
+from ..weight_files import MOBILEFACENET, locate, read_onnx_weights
 from .alignment import align_face
 from .face import AlignedFace, DetectedFace, all_aligned
 from .finding import detect_faces
 from .geometry.resample import compose, resizing, warp
 from .geometry.templates import ARCFACE_POINTS, similarity, template_points
 
-__all__ = ["FaceEmbedder", "arcface_crop", "face_likeness"]
+__all__ = ["FaceEmbedder", "arcface_crop", "face_likeness", "find_embedder"]
 
 # Channels of the expanded and of the output layer, and stride, of each inverted residual block.
 _BLOCKS = [
@@ -75,6 +75,12 @@ def face_likeness(faces: Sequence[DetectedFace], reference: Tensor, weights: str
     known = embedder(torch.cat([_arcface_crop_of(align_face(reference, face, 256)) for face in persons]))
     found = embedder(torch.cat([_arcface_crop_of(face) for face in aligned]))
     return tuple((found @ known.T).amax(1).tolist())
+
+
+def find_embedder() -> FaceEmbedder | None:
+    """MobileFaceNet from where weights usually lie, kept once read; None where it is not at hand."""
+    path = locate(MOBILEFACENET)
+    return _embedder(str(path)) if path else None
 
 
 @lru_cache(maxsize=1)

@@ -2,17 +2,27 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
+import torch
 from torch import Tensor
 
+from ..images import as_batch, resize
+from ..judgement import Judgement, judge_face
+from ..weight_files import MOBILEFACENET
 from .face import AlignedFace, DetectedFace
-from .options import RestoreOptions
+from .geometry.resample import compose, invert, resizing, warp
+from .identity import find_embedder
+from .options import JudgeOptions, RestoreOptions
 from .selection import FaceChoice
 
-__all__ = ["FaceReport", "Verdict", "judge_faces", "report_faces"]
+__all__ = ["FaceReport", "Verdict", "judge_crop", "judge_faces", "report_faces"]
+
+_AS_RESTORED = JudgeOptions(colour="model", keep_detail=0, keep_front=False, guard_identity=False)
+_LARGEST = 2048  # pixels: 50 MB for each copy of a crop
 
 
 @dataclass(frozen=True)
@@ -23,11 +33,15 @@ class Verdict:
         face: as it is to be pasted.
         accepted: False leaves the image as it is there.
         why: a reason in plain English; empty if accepted.
+        judgement: what of the picture stayed in the face; None if that was not asked.
+        said: the same in plain English.
     """
 
     face: AlignedFace
     accepted: bool = True
     why: str = ""
+    judgement: Judgement | None = None
+    said: str = ""
 
 
 def judge_faces(
@@ -36,18 +50,88 @@ def judge_faces(
     restored: Sequence[AlignedFace],
     options: RestoreOptions | None = None,
 ) -> tuple[Verdict, ...]:
-    """Decide which restored faces go back into their images. Today all do.
+    """Decide what of the picture stays in restored faces, and which of them go back into their images.
+
+    Each face is judged at the restored crop's scale or at the picture's, whichever is finer (up to 2048 px),
+    so that a face larger than the model's size keeps its own detail. Its crop may so become larger than
+    the model's.
 
     Args:
         images: [B, H, W, C] in [0, 1], in which the faces were found.
         aligned: the faces before restoration.
         restored: the same ones after it, in the same order.
-        options: of the whole run.
+        options: of the whole run; see ``JudgeOptions``.
 
     Returns:
         A verdict for each face, in the same order.
     """
-    return tuple(Verdict(after) for _, after in zip(aligned, restored, strict=True))
+    options = options or RestoreOptions()
+    batch = as_batch(images)
+    pairs = zip(aligned, restored, strict=True)
+    return tuple(_verdict(batch, before, after, options) for before, after in pairs)
+
+
+def judge_crop(
+    before: Tensor, after: Tensor, options: RestoreOptions | None = None
+) -> tuple[Tensor, Judgement | None, str]:
+    """Judge one aligned crop.
+
+    Args:
+        before, after: [S, S, 3] in [0, 1], what the image shows and what was restored from it.
+        options: of the whole run; see ``JudgeOptions``.
+
+    Returns:
+        The face [S, S, 3], what was decided (None if nothing was asked), and that in plain English.
+    """
+    options = options or RestoreOptions()
+    chosen = options.judge
+    if chosen == _AS_RESTORED:
+        return after, None, ""
+    embedder = find_embedder() if chosen.guard_identity else None
+
+    def embed(faces: Tensor) -> Tensor:
+        assert embedder is not None
+        return embedder.embed(faces.to("cpu", torch.float32), options.align.template).to(faces.device)
+
+    crop, judgement = judge_face(
+        before,
+        after,
+        colour=chosen.colour,
+        keep_detail=chosen.keep_detail,
+        grain=chosen.grain,
+        in_front=chosen.keep_front,
+        embed=embed if embedder else None,
+    )
+    said = str(judgement)
+    if chosen.guard_identity and embedder is None:
+        said += f"; identity not checked, {MOBILEFACENET.name} is not at hand"
+    return crop, judgement, said.removeprefix("; ")
+
+
+def _verdict(batch: Tensor, aligned: AlignedFace, restored: AlignedFace, options: RestoreOptions) -> Verdict:
+    before, after = _same_scale(batch[aligned.image_index], aligned, restored, options)
+    crop, judgement, said = judge_crop(before, after, options)
+    if judgement is None:
+        return Verdict(restored)
+    # Without detail of the picture's own the crop takes its place, as it always did.
+    face = replace(restored, crop=crop, base=before if options.judge.keep_detail else None)
+    if judgement.identity is not None and judgement.identity.strength == 0:
+        return Verdict(face, accepted=False, why=str(judgement.identity), judgement=judgement, said=said)
+    return Verdict(face, judgement=judgement, said=said)
+
+
+def _same_scale(
+    image: Tensor, aligned: AlignedFace, restored: AlignedFace, options: RestoreOptions
+) -> tuple[Tensor, Tensor]:
+    """[S, S, 3] twice: what the image shows where the crop lies, and the restored crop."""
+    pixels = torch.linalg.vector_norm(aligned.matrix[:, 0]).item()  # of the crop, for one of the image
+    native = math.ceil(aligned.crop_size / pixels) if options.judge.keep_detail else 0
+    side = max(len(restored.crop), min(native, _LARGEST))
+    to_crop = compose(resizing(side / aligned.crop_size, side / aligned.crop_size), aligned.matrix)
+    seen = image[..., :3].permute(2, 0, 1)[None]
+    before = warp(seen, invert(to_crop), (side, side), border=options.align.border)[0]
+    before = before.nan_to_num().clamp(0, 1).expand(3, -1, -1).permute(1, 2, 0)
+    return before, resize(restored.crop[None].to(before), side, side)[0]
 
 
 @dataclass(frozen=True)
@@ -59,12 +143,16 @@ class FaceReport:
         restored: whether its restored crop is in the image.
         why: a reason in plain English; empty if it was restored.
         selected: whether its restoration was asked for.
+        judgement: what of the picture stayed in it; None if it was not restored, or that was not asked.
+        said: the same in plain English.
     """
 
     face: DetectedFace
     restored: bool
     why: str = ""
     selected: bool = True
+    judgement: Judgement | None = None
+    said: str = ""
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON; pixels of the image that was searched."""
@@ -72,11 +160,14 @@ class FaceReport:
             "selected": self.selected,
             "restored": self.restored,
             "why": self.why,
+            "judgement": None if self.judgement is None else self.judgement.to_dict(),
         }
 
     def __str__(self) -> str:
         """One line, such as ``face of 131 px at (220, 114), score 1.00: restored``."""
-        return f"{self.face}: {'restored' if self.restored else f'left as it is, {self.why}'}"
+        if not self.restored:
+            return f"{self.face}: left as it is, {self.why}"
+        return f"{self.face}: restored" + (f" ({self.said})" if self.said else "")
 
 
 def report_faces(choices: Iterable[FaceChoice], verdicts: Iterable[Verdict]) -> Iterator[FaceReport]:
@@ -85,6 +176,8 @@ def report_faces(choices: Iterable[FaceChoice], verdicts: Iterable[Verdict]) -> 
     for choice in choices:
         if choice.selected:
             verdict = next(remaining)
-            yield FaceReport(choice.face, verdict.accepted, verdict.why)
+            yield FaceReport(
+                choice.face, verdict.accepted, verdict.why, judgement=verdict.judgement, said=verdict.said
+            )
         else:
             yield FaceReport(choice.face, restored=False, why=choice.why, selected=False)

@@ -8,13 +8,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ..judgement import COLOURS
 from ..options import Options, option
 from .detectors import DETECTORS
 from .geometry.templates import TEMPLATES
 from .indices import parse_indices
 from .orders import SELECTION_ORDERS
 
-__all__ = ["AlignOptions", "DetectOptions", "PasteOptions", "RestoreOptions", "SelectOptions"]
+__all__ = ["AlignOptions", "DetectOptions", "JudgeOptions", "PasteOptions", "RestoreOptions", "SelectOptions"]
 
 
 def _check_point(value: Any) -> None:
@@ -97,6 +98,34 @@ class AlignOptions(Options):
 
 
 @dataclass(frozen=True)
+class JudgeOptions(Options):
+    """What of the picture stays in a restored face.
+
+    All of the model's face is ``JudgeOptions(colour="model", keep_detail=0, keep_front=False,
+    guard_identity=False)``.
+    """
+
+    colour: str = option(
+        "auto",
+        "Whose colours: the picture's, the model's, or auto: the picture's unless they are broken.",
+        str,
+        choices=COLOURS,
+    )
+    keep_detail: float = option(
+        1.0, "How much of the detail that the picture holds already is kept.", float, low=0, high=1
+    )
+    grain: float = option(0.0, "How much of the picture's grain a face gets back.", float, low=0, high=1)
+    keep_front: bool = option(
+        True, "Keep hands, microphones and hair that the model takes for a part of the face.", bool
+    )
+    guard_identity: bool = option(
+        True,
+        "Lower the strength of faces that come out as somebody else, where MobileFaceNet.onnx is at hand.",
+        bool,
+    )
+
+
+@dataclass(frozen=True)
 class PasteOptions(Options):
     """How restored faces go back into the image."""
 
@@ -119,4 +148,5 @@ class RestoreOptions(Options):
     detect: DetectOptions = DetectOptions()
     select: SelectOptions = SelectOptions(order="size")
     align: AlignOptions = AlignOptions()
+    judge: JudgeOptions = JudgeOptions()
     paste: PasteOptions = PasteOptions()

@@ -52,7 +52,7 @@ def test_the_documented_command_line(photo, tiny_checkpoint, tmp_path):
     before, after = pixels(photo), pixels(tmp_path / "restored_face.png")
     changed = (before != after).any(axis=2)
     assert after.shape == before.shape
-    assert 0.01 < changed.mean() < 0.4  # the face, and not the picture around it
+    assert 0 < changed.mean() < 0.4  # what a sharp face lacks, and not the picture around it
 
 
 def test_the_shipped_model_brings_a_degraded_photo_nearer_to_the_truth(astronaut, photo, tmp_path):
@@ -119,9 +119,11 @@ def test_a_folder_with_a_bad_file_is_done_all_the_same(photo, restore, tmp_path,
 
 
 def test_an_aligned_crop_is_restored_whole(photo, restore, tmp_path):
-    assert restore("-i", photo, "-o", tmp_path / "o.png", "--face_align", "--save_faces", tmp_path) == 0
+    models_face = ["--colour", "model", "--keep_detail", "0", "--no-keep_front", "--no-guard_identity"]
+    words = ["--face_align", "--save_faces", tmp_path, *models_face]
+    assert restore("-i", photo, "-o", tmp_path / "o.png", *words) == 0
     crop = tmp_path / "astronaut_face00_aligned.png"
-    assert restore("-i", crop, "-o", tmp_path / "whole.png") == 0
+    assert restore("-i", crop, "-o", tmp_path / "whole.png", *models_face) == 0
     restored = pixels(tmp_path / "astronaut_face00_restored.png").astype(int)
     assert np.abs(pixels(tmp_path / "whole.png").astype(int) - restored).max() <= 12  # the crop was rounded
 

@@ -102,7 +102,8 @@ def test_what_few_users_need_is_folded_away(comfyui):
     """Newer pages hide it behind a button; older hosts hand it on, and their page ignores it."""
     inputs = comfyui.nodes["GPEN_RestoreFaces"].GET_NODE_INFO_V1()["input"]["required"]
     folded = {name for name, spec in inputs.items() if spec[1].get("advanced")}
-    assert folded == {"min_score", "quarter_turns", "detector", "template"}
+    judged = {"colour", "keep_detail", "grain", "keep_front", "guard_identity"}
+    assert folded == {"min_score", "quarter_turns", "detector", "template"} | judged
 
 
 # The door
@@ -316,7 +317,8 @@ def test_the_five_steps_are_the_one_node(run, model, batch):
     assert crops.shape == (3, 256, 256, 3)
     restored, restored_crops = run("GPEN_Restore", model=model, faces=faces)
     pasted, changed = run("GPEN_PasteBack", image=batch, faces=restored)
-    image, own_crops, mask, report = run("GPEN_RestoreFaces", image=batch, model=model)
+    models_face = {"colour": "model", "keep_detail": 0, "keep_front": False, "guard_identity": False}
+    image, own_crops, mask, report = run("GPEN_RestoreFaces", image=batch, model=model, **models_face)
     assert torch.equal(pasted, image)
     assert torch.equal(changed, mask)
     assert torch.equal(regions, mask)
@@ -324,7 +326,11 @@ def test_the_five_steps_are_the_one_node(run, model, batch):
     assert torch.equal(image[1], batch[1])
     assert preview.shape == batch.shape
     assert report.splitlines()[1] == "image 1: no face found, unchanged"
-    assert torch.equal(image, restore_image(batch, model, host=gpen_nodes.LocalHost("cpu")).image)
+    host = gpen_nodes.LocalHost("cpu")
+    assert torch.equal(image, restore_image(batch, model, host=host, **models_face).image)
+    judged, crops, *_ = run("GPEN_RestoreFaces", image=batch, model=model)
+    assert torch.equal(judged, restore_image(batch, model, host=host).image)
+    assert crops.shape == own_crops.shape
 
 
 def test_alpha_and_empty_batches_pass(run, model, astronaut):

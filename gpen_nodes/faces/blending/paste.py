@@ -72,19 +72,20 @@ def paste_back(
     if strength == 0:
         return out, weights
     places = [place for face in ordered for place in _places(face, batch, scale, options.match_colour)]
-    shared = _shared([region for _, _, region in places])
-    for (crop, to_crop, region), meets in zip(places, shared, strict=True):
+    shared = _shared([region for *_, region in places])
+    for (crop, base, to_crop, region), meets in zip(places, shared, strict=True):
         share = strength * soft_mask(crop.to(out), to_crop, _size(region), options.softness)
         if allowed is not None:
             share *= allowed[region]
         old = _planes(batch, region).contiguous()
         new = _planes(out, region) if meets else old
-        blended = _seen(crop, to_crop, region, out).sub_(old).mul_(share).add_(new)
+        beneath = old if base is None else _seen(base, to_crop, region, out)
+        blended = _seen(crop, to_crop, region, out).sub_(beneath).mul_(share).add_(new)
         if not meets:
             blended.clamp_(0, 1)
         _planes(out, region).copy_(torch.where(share > 0, blended, new))
         weights[region] += share
-    for (_, _, region), meets in zip(places, shared, strict=True):
+    for (*_, region), meets in zip(places, shared, strict=True):
         if meets:
             _settle(_planes(out, region), _planes(batch, region), weights[region], strength)
     return out, weights
@@ -134,8 +135,8 @@ def _sorting_key(face: AlignedFace) -> tuple[int, list[float], float]:
 
 def _places(
     face: AlignedFace, batch: Tensor, scale: float | None, match_colour: bool
-) -> Iterator[tuple[Tensor, Tensor, Region]]:
-    """The regions that a face covers, each with the crop and the map from its pixels to the crop's."""
+) -> Iterator[tuple[Tensor, Tensor | None, Tensor, Region]]:
+    """The regions that a face covers, each with crop and base, and the map from its pixels to the crop's."""
     if not 0 <= face.image_index < len(batch):
         raise FaceError(f"A face of image {face.image_index} can't go into a batch of {len(batch)} images.")
     height, width = batch.shape[1:3]
@@ -149,6 +150,8 @@ def _places(
     crop, side = face.crop, len(face.crop)
     to_crop = compose(resizing(side / face.crop_size, side / face.crop_size), face.matrix)
     to_crop = compose(to_crop, resizing(1 / sx, 1 / sy))
+    # An image that was enlarged since then has detail of its own, to which no difference fits.
+    base = face.base if sx == sy == 1 else None
     if match_colour:
         crop = matched(crop.to(batch), batch[face.image_index], to_crop)
     (x0, x1), (y0, y1) = (
@@ -158,7 +161,7 @@ def _places(
     rows = max(1, _BAND_PIXELS // max(1, x1 - x0))
     for top in range(y0, y1 if x0 < x1 else y0, rows):
         region = face.image_index, slice(top, min(top + rows, y1)), slice(x0, x1)
-        yield crop, compose(to_crop, shift(x0, top)), region
+        yield crop, base, compose(to_crop, shift(x0, top)), region
 
 
 def _seen(crop: Tensor, to_crop: Tensor, region: Region, out: Tensor) -> Tensor:
