@@ -26,7 +26,7 @@ def add_parsers(subparsers: Any) -> None:
         help="write a weight file in another layout or precision",
         description="Read weights in any layout and write them in another, without optimizer state.",
     )
-    convert.add_argument("source", metavar="IN", help="weights: .pth, .pt or .safetensors")
+    convert.add_argument("source", metavar="IN", help="weights: .pth, .pt, .safetensors or .onnx")
     convert.add_argument("target", metavar="OUT", help="file to write; one that is there is replaced")
     convert.add_argument(
         "--layout",
