@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from ..weight_files import sha256
 from .checkpoint import Checkpoint, Layout, describe
+from .onnx import write_onnx
 from .read import read_checkpoint, read_tensors
 from .write import default_layout, write_checkpoint
 
@@ -16,4 +17,5 @@ __all__ = [
     "read_tensors",
     "sha256",
     "write_checkpoint",
+    "write_onnx",
 ]

@@ -1,7 +1,8 @@
 """The weights of an ONNX file, read without onnx or onnxruntime.
 
-ONNX is protobuf, and only what leads to the initializers is needed: ModelProto.graph is field 7, GraphProto.initializer is field 5, and TensorProto has
-dims in 1, data_type in 2, float_data in 4, name in 8, raw_data in 9 and data_location in 14
+ONNX is protobuf, and only what leads to the initializers is needed: ModelProto.graph is field 7,
+GraphProto.initializer is field 5, and TensorProto has dims in 1, data_type in 2, float_data in 4, name in 8,
+raw_data in 9 and data_location in 14
 (https://github.com/onnx/onnx/blob/main/onnx/onnx.proto).
 """
 
