@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
+from .program import OnnxProgram, ProgramError
 from .read import is_onnx, read_onnx
 from .write import write_onnx
 
-__all__ = ["is_onnx", "read_onnx", "write_onnx"]
+__all__ = ["OnnxProgram", "ProgramError", "is_onnx", "read_onnx", "write_onnx"]

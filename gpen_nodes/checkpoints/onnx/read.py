@@ -10,10 +10,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ...errors import ArchitectureError, CheckpointError
+from ...errors import CheckpointError
 from .constants import fold_constants
 from .mapping import map_weights
-from .parse import parse
+from .parse import Graph, parse
+from .program import ProgramError, as_program
 from .trace import MappingError
 
 __all__ = ["is_onnx", "read_onnx"]
@@ -32,33 +33,27 @@ def read_onnx(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
 
     Raises:
         CheckpointError: the file is damaged, or keeps its weights outside its folder.
-        ArchitectureError: its graph cannot be mapped back to a GPEN.
+        ProgramError: it restores faces, but its graph cannot be mapped back to a GPEN.
+        ArchitectureError: it is no GPEN.
     """
     try:
-        weights = _weights(np.memmap(path, np.uint8, "r").data, path.parent)
+        graph = fold_constants(parse(np.memmap(path, np.uint8, "r").data, path.parent))
+        if not graph.nodes:
+            raise ValueError("it has no graph")
+        weights = _weights(graph)
     except MappingError as error:
-        raise ArchitectureError(
+        program = as_program(graph, path)
+        raise ProgramError(
             f"{path} is an ONNX program that cannot be turned back into a GPEN's weights: it has {error}. "
-            "Running it as it is would need a backend of onnxruntime, which this package does not have. Get "
-            "the checkpoint (.pth) that it was made from."
+            "onnxruntime can run it; for anything else get the checkpoint (.pth) that it was made of.",
+            program,
         ) from error
-    except (
-        ValueError,
-        TypeError,
-        LookupError,
-        ArithmeticError,
-        AttributeError,
-        OSError,
-        struct.error,
-    ) as error:
+    except _DAMAGED as error:
         raise CheckpointError(f"{path} is damaged or no ONNX file: {error}. Get the file again.") from error
     return weights, {}
 
 
-def _weights(data: memoryview, folder: Path) -> dict[str, Tensor]:
-    graph = fold_constants(parse(data, folder))
-    if not graph.nodes:
-        raise ValueError("it has no graph")
+def _weights(graph: Graph) -> dict[str, Tensor]:
     with np.errstate(all="ignore"):  # what isn't finite is found later
         weights = map_weights(graph)
     # Copies: what is a view of the file would change or crash when the file is replaced.

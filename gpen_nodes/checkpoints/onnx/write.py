@@ -130,7 +130,7 @@ class _Export:
         return rgb
 
     def styled(self, layer: StyledConv, x: str, style: str, resolution: int) -> str:
-        """One convolution, with the activation's gain in its demodulation, its features' gain and its bias."""
+        """One layer; the activation's gain is in its demodulation, its features' gain and its bias."""
         x, scale = self.modulated(layer.conv, x, style)
         x = self.to.add("Mul", x, self.narrow(scale))
         gain = self.to.constant((layer.noise.weight * GAIN).reshape(1, 1, 1, 1))
@@ -157,7 +157,7 @@ class _Export:
         return self.to.add("Add", x, larger, output=output)
 
     def modulated(self, layer: ModulatedConv, x: str, style: str) -> tuple[str, str]:
-        """A convolution of the scaled input, and by what [B, out, 1, 1] its result is yet to be multiplied."""
+        """A convolution of the scaled input, and by what [B, ·, 1, 1] it is yet to be multiplied; "" is 1."""
         style = self.linear(style, layer.modulation)
         weight, scale, applied = layer.weight[0] * layer.scale, "", style
         if self.half:  # at most 1 before the convolution, so that nothing overflows; made up for behind it
