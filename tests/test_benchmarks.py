@@ -101,6 +101,34 @@ def run_forward(*arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
 
 
+def test_what_is_not_installed_is_said_by_variant(measure, monkeypatch):
+    variants = importlib.import_module("variants")
+    monkeypatch.setattr(
+        variants.importlib.util, "find_spec", lambda name: None if name in ("onnxscript", "openvino") else 1
+    )
+    assert variants.lacking(variants.VARIANTS) == {
+        "onnxruntime-fp32": "pip install onnxscript",
+        "openvino-fp32": "pip install openvino onnxscript",
+        "openvino-bf16": "pip install openvino onnxscript",
+        "backend-openvino-fp32": "pip install openvino",
+        "backend-openvino-bf16": "pip install openvino",
+    }
+
+
+@pytest.mark.parametrize("engine", ["onnxruntime", "openvino"])
+def test_backends_are_variants(engine, measure, tiny_checkpoint, tmp_path):
+    pytest.importorskip(engine)
+    variants, torch = importlib.import_module("variants"), importlib.import_module("torch")
+    case = variants.Case(tiny_checkpoint, tmp_path)
+    side, threads = variants.prepare(case, None)
+    variants.load(f"backend-{engine}-fp32", case, threads)
+    output = np.load(case.output(f"backend-{engine}-fp32"))
+    assert output.shape == (1, 3, side, side)
+    assert torch.allclose(
+        torch.from_numpy(output), torch.from_numpy(np.load(case.output("module-fp32"))), atol=1e-4
+    )
+
+
 def test_forward_measures_a_checkpoint_and_says_what_is_missing(tiny_checkpoint, tmp_path):
     rows = tmp_path / "rows.json"
     names = ("reference", "module-fp32")
