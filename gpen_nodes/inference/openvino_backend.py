@@ -43,7 +43,7 @@ class OpenVinoBackend(SessionBackend):
         if target is None:
             raise OptionError(f"OpenVINO runs on Intel's hardware, not on {device.type}. Choose device cpu.")
         precision = _PRECISIONS[self.dtype]
-        settings = {"PERFORMANCE_HINT": "LATENCY", "INFERENCE_PRECISION_HINT": precision}
+        settings: dict[str, Any] = {"PERFORMANCE_HINT": "LATENCY", "INFERENCE_PRECISION_HINT": precision}
         settings["CACHE_DIR"] = str(user_cache_folder() / "openvino")
         if target == "CPU":
             settings["INFERENCE_NUM_THREADS"] = torch.get_num_threads()

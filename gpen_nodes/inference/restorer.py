@@ -79,11 +79,12 @@ class Restorer:
         self.config = checkpoint.config
         self._backend_name = choose_backend(backend, cuda_graphs)
         self._file: str | None = None
-        network = checkpoint
-        if isinstance(checkpoint, Checkpoint):
+        if isinstance(checkpoint, OnnxProgram):
+            network = checkpoint
+            if not runs_programs(self._backend_name):
+                self._backend_name = "onnxruntime"
+        else:
             network = Gpen.from_state_dict(checkpoint.state, self.config)
-        elif not runs_programs(self._backend_name):
-            self._backend_name = "onnxruntime"
         chosen = None
         if dtype == "auto":
             chosen = choose_dtype(network, host or LocalHost(device or "cpu"), self._backend_name)

@@ -40,7 +40,15 @@ def read_onnx(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
         graph = fold_constants(parse(np.memmap(path, np.uint8, "r").data, path.parent))
         if not graph.nodes:
             raise ValueError("it has no graph")
-        weights = _weights(graph)
+        return _weights(graph, path), {}
+    except _DAMAGED as error:
+        raise CheckpointError(f"{path} is damaged or no ONNX file: {error}. Get the file again.") from error
+
+
+def _weights(graph: Graph, path: Path) -> dict[str, Tensor]:
+    try:
+        with np.errstate(all="ignore"):  # what isn't finite is found later
+            weights = map_weights(graph)
     except MappingError as error:
         program = as_program(graph, path)
         raise ProgramError(
@@ -48,13 +56,5 @@ def read_onnx(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
             "onnxruntime can run it; for anything else get the checkpoint (.pth) that it was made of.",
             program,
         ) from error
-    except _DAMAGED as error:
-        raise CheckpointError(f"{path} is damaged or no ONNX file: {error}. Get the file again.") from error
-    return weights, {}
-
-
-def _weights(graph: Graph) -> dict[str, Tensor]:
-    with np.errstate(all="ignore"):  # what isn't finite is found later
-        weights = map_weights(graph)
     # Copies: what is a view of the file would change or crash when the file is replaced.
     return {name: torch.from_numpy(np.array(array, np.float32)) for name, array in weights.items()}
