@@ -121,7 +121,8 @@ def load_model(path: Path, dtype: str = "auto") -> Restorer:
     with torch.inference_mode(False):  # else the host could not move its tensors outside nodes
         # What the host caches of its nodes' outputs keeps it, and lets it go when the host frees memory.
         model: Any = get_restorer(path, dtype, keep=False, host=ComfyHost())
-    model.patcher = patcher_of(model.module)  # The host counts an output's memory by this attribute.
+    if model.module is not None:  # an ONNX graph that onnxruntime runs has none
+        model.patcher = patcher_of(model.module)  # The host counts an output's memory by this attribute.
     return model
 
 

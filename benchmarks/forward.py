@@ -1,5 +1,8 @@
 """Time one face through GPEN: this package, the original code, ONNX Runtime and OpenVINO, in one table.
 
+The rows of ONNX Runtime and OpenVINO run the module as torch exports it; those named backend- are this
+package's backends, on a graph of its own.
+
 Every variant runs in a process of its own; they take turns, and seconds are medians. Weights are random, of
 the released widths and the same for all, unless --model names a checkpoint.
 
@@ -79,12 +82,12 @@ def make_rows(case: Case, size: int, names: Sequence[str], turns: Turns) -> list
 
 def measure_on_cpu(case: Case, size: int, names: Sequence[str], runs: int, threads: int) -> list[Row]:
     """Each variant by itself on one thread, then all of them in turns on all threads."""
-    failed: dict[str, str] = {}
-    if exported := [name for name in names if name in variants.EXPORTED]:
+    failed = variants.lacking(names)
+    if exported := [name for name in names if name in variants.EXPORTED and name not in failed]:
         try:
             call(variants.export, case)
         except Unavailable as reason:
-            failed = dict.fromkeys(exported, f"the export failed: {reason}")
+            failed |= dict.fromkeys(exported, f"the export failed: {reason}")
     alone: dict[str, list[Sample]] = {}
     for name in names:
         if name not in failed:
@@ -159,6 +162,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Measure, print the table, write the JSON; the exit status: 1 if there was nothing to measure."""
     args = parse(arguments)
     sys.path.insert(0, str(Path(__file__).parents[1]))  # The package beside us; workers inherit it.
+    for name, remedy in variants.lacking(args.variants).items():
+        print(f"{name} lacks packages: {remedy}", file=sys.stderr)
     rows: list[Row] = []
     for size in [None] if args.model else args.sizes or variants.RELEASED:
         with tempfile.TemporaryDirectory() as name:

@@ -46,7 +46,7 @@ def load(variant: str, case: Case) -> Work:
     return Work(lambda: take(case.steps), case.steps)
 
 
-def _ours(case: Case, faces: Any, precision: str) -> Callable[[int], None]:
+def _ours(case: Case, faces: Any, precision: str, accelerator: str = "cpu") -> Callable[[int], None]:
     from lightning_fabric import Fabric
 
     from gpen_nodes.training import TrainingConfig
@@ -64,8 +64,8 @@ def _ours(case: Case, faces: Any, precision: str) -> Callable[[int], None]:
         r1_every=NEVER,
         precision=precision,  # type: ignore[arg-type]  # a row of VARIANTS
     )
-    fabric = Fabric(accelerator="cpu", devices=1, precision=config.precision)
-    stage = Stage(config, fabric, Objective.from_config(config), *start_networks(config))
+    fabric = Fabric(accelerator=accelerator, devices=1, precision=config.precision)
+    stage = Stage(config, fabric, Objective.build(config.weights, config.networks), *start_networks(config))
 
     def take(steps: int) -> None:
         for _ in range(steps):

@@ -5,10 +5,10 @@ The modules that run networks are imported by those who need them: a worker hold
 
 from __future__ import annotations
 
-import importlib
+import importlib.util
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -20,7 +20,18 @@ if TYPE_CHECKING:
 
     from gpen_nodes import Gpen
 
-__all__ = ["EXPORTED", "ON_GPU", "RELEASED", "VARIANTS", "Case", "export", "load", "network", "prepare"]
+__all__ = [
+    "EXPORTED",
+    "ON_GPU",
+    "RELEASED",
+    "VARIANTS",
+    "Case",
+    "export",
+    "lacking",
+    "load",
+    "network",
+    "prepare",
+]
 
 RELEASED = {256: (0.5, 1), 512: (1, 2), 1024: (1, 2), 2048: (1, 2)}
 """Narrow and multiplier of the released checkpoints, by size."""
@@ -219,6 +230,19 @@ def _with_openvino(variant: str, case: Case, threads: int) -> Forward:
     return lambda x: request.infer([x], share_inputs=True, share_outputs=True)[0]
 
 
+def _with_backend(variant: str, case: Case, threads: int) -> Forward:
+    """An engine as this package runs it, ``backend-NAME-DTYPE``."""
+    import torch
+
+    from gpen_nodes import Restorer
+
+    torch.set_num_threads(threads)
+    _, name, dtype = variant.split("-")
+    backend = Restorer.from_file(str(case.weights), dtype, backend=name).backend
+    backend.place(torch.device("cpu"))
+    return lambda x: backend.run(torch.from_numpy(x), lambda: None).numpy()
+
+
 VARIANTS: dict[str, Callable[[str, Case, int], Forward]] = {
     "reference": _with_torch,
     "module-fp32": _with_torch,
@@ -227,9 +251,25 @@ VARIANTS: dict[str, Callable[[str, Case, int], Forward]] = {
     "onnxruntime-fp32": _with_onnxruntime,
     "openvino-fp32": _with_openvino,
     "openvino-bf16": _with_openvino,
+    "backend-openvino-fp32": _with_backend,
+    "backend-openvino-bf16": _with_backend,
+    "backend-onnxruntime-fp32": _with_backend,
 }
 EXPORTED = ("onnxruntime-fp32", "openvino-fp32", "openvino-bf16")
 ON_GPU = ("module-fp32", "folded-fp32", "folded-fp32-graph", "folded-bf16", "folded-bf16-graph")
+ENGINES = ("onnxruntime", "openvino")
+EXPORTERS = ("onnx", "onnxscript")  # what torch's exporter imports
+
+
+def lacking(names: Iterable[str]) -> dict[str, str]:
+    """Variants that cannot run for want of packages, and what they want."""
+    found = {}
+    for name in names:
+        needed = [engine for engine in ENGINES if engine in name.split("-")]
+        needed += EXPORTERS if name in EXPORTED else ()
+        if absent := [package for package in needed if importlib.util.find_spec(package) is None]:
+            found[name] = f"pip install {' '.join(absent)}"
+    return found
 
 
 def load(variant: str, case: Case, threads: int) -> Work:

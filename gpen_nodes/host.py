@@ -79,7 +79,7 @@ class LocalHost:
     """The host when there is none: one fixed device, Ctrl-C to stop.
 
     Args:
-        device: a device, or any name that torch knows; None takes CUDA, then MPS, then the CPU.
+        device: a device, or any name that torch knows; None takes CUDA, then XPU, MPS, the CPU.
         on_progress: called with (done, total) after each face.
     """
 
@@ -114,6 +114,9 @@ class LocalHost:
 
 
 def _best_device() -> str:
+    """ROCm's GPUs are CUDA to torch. DirectML's device has to be named."""
     if torch.cuda.is_available():
         return "cuda"
+    if hasattr(torch, "xpu") and torch.xpu.is_available():  # since torch 2.3
+        return "xpu"
     return "mps" if torch.backends.mps.is_available() else "cpu"

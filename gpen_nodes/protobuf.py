@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-__all__ = ["Protobuf"]
+__all__ = ["Protobuf", "encode_field", "encode_varint"]
 
 
 class Protobuf:
@@ -74,3 +74,21 @@ class Protobuf:
 def signed(value: int) -> int:
     """An int64 from its two's complement."""
     return value - 2**64 if value >= 2**63 else value
+
+
+def encode_varint(value: int) -> bytes:
+    """A variable-length integer; negative ones in two's complement of 64 bits."""
+    value %= 2**64
+    data = bytearray()
+    while value > 0x7F:
+        data.append(value & 0x7F | 0x80)
+        value >>= 7
+    return bytes([*data, value])
+
+
+def encode_field(number: int, value: int | bytes | str) -> bytes:
+    """One field of a message: an integer, or a text, message or other bytes with their length."""
+    if isinstance(value, int):
+        return encode_varint(number << 3) + encode_varint(value)
+    data = value.encode() if isinstance(value, str) else value
+    return encode_varint(number << 3 | 2) + encode_varint(len(data)) + data

@@ -101,6 +101,34 @@ def run_forward(*arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
 
 
+def test_what_is_not_installed_is_said_by_variant(measure, monkeypatch):
+    variants = importlib.import_module("variants")
+    monkeypatch.setattr(
+        variants.importlib.util, "find_spec", lambda name: None if name in ("onnxscript", "openvino") else 1
+    )
+    assert variants.lacking(variants.VARIANTS) == {
+        "onnxruntime-fp32": "pip install onnxscript",
+        "openvino-fp32": "pip install openvino onnxscript",
+        "openvino-bf16": "pip install openvino onnxscript",
+        "backend-openvino-fp32": "pip install openvino",
+        "backend-openvino-bf16": "pip install openvino",
+    }
+
+
+@pytest.mark.parametrize("engine", ["onnxruntime", "openvino"])
+def test_backends_are_variants(engine, measure, tiny_checkpoint, tmp_path):
+    pytest.importorskip(engine)
+    variants, torch = importlib.import_module("variants"), importlib.import_module("torch")
+    case = variants.Case(tiny_checkpoint, tmp_path)
+    side, threads = variants.prepare(case, None)
+    variants.load(f"backend-{engine}-fp32", case, threads)
+    output = np.load(case.output(f"backend-{engine}-fp32"))
+    assert output.shape == (1, 3, side, side)
+    assert torch.allclose(
+        torch.from_numpy(output), torch.from_numpy(np.load(case.output("module-fp32"))), atol=1e-4
+    )
+
+
 def test_forward_measures_a_checkpoint_and_says_what_is_missing(tiny_checkpoint, tmp_path):
     rows = tmp_path / "rows.json"
     names = ("reference", "module-fp32")
@@ -175,3 +203,47 @@ def test_train_step_measures_ours_and_says_what_is_missing(tmp_path):
     assert original["unavailable"] == "GPEN_REFERENCE names no checkout of yangxy/GPEN"
     assert min(ours["wall_s"], ours["cpu_s"]) > 0
     assert ours["over_fp32"] is None
+
+
+def test_the_gpu_kit_says_in_a_sentence_that_there_is_no_gpu(tmp_path):
+    if importlib.import_module("torch").cuda.is_available():
+        pytest.skip("there is one")
+    environment = {**os.environ, "PYTHON": sys.executable}
+    run = subprocess.run(
+        ["sh", str(FOLDER / "gpu.sh"), str(tmp_path / "out")], capture_output=True, text=True, env=environment
+    )
+    assert (run.returncode, run.stdout) == (1, "torch finds no CUDA device here, so nothing was measured.\n")
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("kind", ["module", "folded", "graph"])
+@pytest.mark.parametrize("dtype", ["fp32", "bf16"])
+def test_the_gpu_kit_times_a_forward(kind, dtype, measure, tiny_checkpoint, tmp_path):
+    kit, variants = importlib.import_module("gpu_kit"), importlib.import_module("variants")
+    case = variants.Case(tiny_checkpoint, tmp_path)
+    variants.prepare(case, None)
+    assert kit.forward(case, kind, dtype, 2, "cpu")["ms"] > 0
+
+
+def test_the_gpu_kit_ends_in_time_and_tells_failures(measure):
+    kit = importlib.import_module("gpu_kit")
+
+    def fail():
+        raise RuntimeError("CUDA out of memory.\nAnd more.")
+
+    rows = [{"what": "a", "run": lambda: {"seconds": 1.0}}, {"what": "b", "run": fail}]
+    assert kit.measure([dict(row) for row in rows], time.monotonic() + 60) == [
+        {"what": "a", "seconds": 1.0},
+        {"what": "b", "unavailable": "CUDA out of memory."},
+    ]
+    assert kit.measure([dict(row) for row in rows], time.monotonic() - 1) == [{"what": "a"}, {"what": "b"}]
+
+
+def test_the_gpu_kit_names_all_that_is_wanted(measure, tmp_path):
+    kit = importlib.import_module("gpu_kit")
+    rows = list(kit.forwards("cuda", tmp_path))
+    assert {row["size"] for row in rows} == {512, 1024, 2048}
+    assert {(row["variant"].split("-")[0], row["batch"]) for row in rows} == {
+        *((kind, batch) for kind in ("module", "folded", "graph") for batch in (1, 4, 16)),
+        ("compile", 1),
+    }

@@ -43,7 +43,7 @@ BELOW["cli"] = LOWER | {"training", "evaluation"}
 BELOW["__init__"] = LOWER
 BELOW["__main__"] = {"cli"}
 HEAVY = {"facexlib", "numba", "scipy", "onnxruntime", "onnx", "matplotlib", "skimage", "lightning_fabric"}
-HEAVY |= {"torchvision", "torchmetrics", "pyiqa", "httpx"}
+HEAVY |= {"torchvision", "torchmetrics", "pyiqa", "httpx", "openvino"}
 HOSTS = {"comfy", "comfy_api", "folder_paths", "modules", "gradio"}
 
 

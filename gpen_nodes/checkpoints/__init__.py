@@ -4,16 +4,20 @@ from __future__ import annotations
 
 from ..weight_files import sha256
 from .checkpoint import Checkpoint, Layout, describe
-from .read import read_checkpoint, read_tensors
+from .onnx import OnnxProgram, write_onnx
+from .read import read_checkpoint, read_model, read_tensors
 from .write import default_layout, write_checkpoint
 
 __all__ = [
     "Checkpoint",
     "Layout",
+    "OnnxProgram",
     "default_layout",
     "describe",
     "read_checkpoint",
+    "read_model",
     "read_tensors",
     "sha256",
     "write_checkpoint",
+    "write_onnx",
 ]

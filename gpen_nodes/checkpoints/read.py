@@ -16,8 +16,9 @@ from ..model.names import to_module_names
 from .checkpoint import Checkpoint, Layout
 from .find import find_weights
 from .formats import find_format
+from .onnx import OnnxProgram, ProgramError
 
-__all__ = ["read_checkpoint", "read_tensors"]
+__all__ = ["read_checkpoint", "read_model", "read_tensors"]
 
 _SLACK = 2**20  # filters that share one storage are checked and dropped
 
@@ -46,6 +47,18 @@ def read_checkpoint(path: str | os.PathLike[str]) -> Checkpoint:
         raise ArchitectureError(f"{path}: its tensors' shapes describe no network ({error}).") from error
     _check_finite(state, path)
     return Checkpoint(state, config, args, layout, path)
+
+
+def read_model(path: str | os.PathLike[str]) -> Checkpoint | OnnxProgram:
+    """What can restore: weights, or an ONNX graph whose weights cannot be taken out of it.
+
+    Raises:
+        CheckpointError, UnsafeCheckpointError, ArchitectureError: as ``read_checkpoint``.
+    """
+    try:
+        return read_checkpoint(path)
+    except ProgramError as error:
+        return error.program
 
 
 def read_tensors(path: str | os.PathLike[str]) -> dict[str, Tensor]:

@@ -1,4 +1,4 @@
-"""``gpen-nodes convert``, ``inspect`` and ``models``: weight files without pictures."""
+"""``gpen-nodes convert``, ``export``, ``inspect`` and ``models``: weight files without pictures."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 from tqdm import tqdm
 
-from ..errors import MissingWeightsError, OptionError
+from ..atomic import remedy, replacing
+from ..errors import CheckpointError, MissingWeightsError, OptionError
 from ..weight_files import CATALOGUE, SHIPPED, WeightFile, cache_folder, locate
 
 if TYPE_CHECKING:
@@ -26,7 +27,7 @@ def add_parsers(subparsers: Any) -> None:
         help="write a weight file in another layout or precision",
         description="Read weights in any layout and write them in another, without optimizer state.",
     )
-    convert.add_argument("source", metavar="IN", help="weights: .pth, .pt or .safetensors")
+    convert.add_argument("source", metavar="IN", help="weights: .pth, .pt, .safetensors or .onnx")
     convert.add_argument("target", metavar="OUT", help="file to write; one that is there is replaced")
     convert.add_argument(
         "--layout",
@@ -36,6 +37,17 @@ def add_parsers(subparsers: Any) -> None:
     convert.add_argument("--half", action="store_true", help="store 16-bit floating point")
     convert.add_argument("--legacy", action="store_true", help="the serialisation of torch before 1.6")
     convert.set_defaults(run=_convert)
+    export = subparsers.add_parser(
+        "export",
+        help="write a model as ONNX, for other programs",
+        description="Write a model as ONNX: input to output, 1×3×S×S in [-1, 1], as ReActor and facefusion "
+        "load theirs. Reading it again gives the weights back.",
+    )
+    export.add_argument("source", metavar="IN", help="weights: .pth, .pt, .safetensors or .onnx")
+    export.add_argument("target", metavar="OUT.onnx", help="file to write; one that is there is replaced")
+    export.add_argument("--half", action="store_true", help="compute in 16 bits; input and output stay in 32")
+    export.add_argument("--batch", default="1", metavar="N", help="faces at once, or dynamic (default: 1)")
+    export.set_defaults(run=_export)
     inspect = subparsers.add_parser(
         "inspect",
         help="tell what a weight file holds",
@@ -78,6 +90,26 @@ def _convert(args: argparse.Namespace) -> int:
     dtype = torch.float16 if args.half else None
     write_checkpoint(checkpoint, args.target, args.layout, dtype, args.legacy)
     _print(read_checkpoint(args.target))
+    return 0
+
+
+def _export(args: argparse.Namespace) -> int:
+    from ..checkpoints import read_checkpoint, write_onnx
+    from ..model import Gpen, GpenConfig
+
+    if args.batch != "dynamic" and not (args.batch.isdecimal() and int(args.batch)):
+        raise OptionError(f"--batch is {args.batch!r}; expected a number of faces from 1 on, or dynamic.")
+    checkpoint = read_checkpoint(args.source)
+    if not isinstance(checkpoint.config, GpenConfig):
+        raise OptionError(f"{args.source} is a discriminator; expected a model that restores.")
+    network = Gpen.from_state_dict(checkpoint.state, checkpoint.config)
+    data = write_onnx(network, args.half, None if args.batch == "dynamic" else int(args.batch))
+    try:
+        with replacing(args.target) as temporary:
+            temporary.write_bytes(data)
+    except OSError as error:
+        raise CheckpointError(f"{args.target} cannot be written: {remedy(error)}") from error
+    print(f"{args.target}: {checkpoint.config.input_size} px in, {checkpoint.config.size} px out")
     return 0
 
 

@@ -18,7 +18,7 @@ from ..faces import ORDERS, RestoreOptions, judge_crop
 from ..host import LocalHost
 from ..image_files import ImageFile, write_image_file
 from ..images import resize
-from ..inference import DTYPES, Restorer, get_restorer
+from ..inference import BACKENDS, DTYPES, Restorer, get_restorer
 from ..pipeline import check_aligned, restore_image
 from ..weight_files import model_path, shipped_model
 from .inputs import add_max_pixels, plan_outputs, read_input, say
@@ -57,6 +57,13 @@ def add_parsers(commands: Any) -> None:
     p.add_argument("--device", help="such as cpu, cuda:1, mps; else the best one")
     p.add_argument("--dtype", choices=["auto", *sorted(DTYPES)], default="auto")
     p.add_argument(
+        "--backend",
+        choices=list(BACKENDS),
+        default="folded",
+        metavar="NAME",
+        help="what runs the network: %(choices)s",
+    )
+    p.add_argument(
         "--cuda_graphs",
         action="store_true",
         help="on CUDA, launch a face's kernels all at once; takes the card's memory for the whole run",
@@ -84,7 +91,7 @@ def run(args: argparse.Namespace) -> int:
         model_path(args.model_path) if args.model_path else shipped_model(),
         args.dtype,
         LocalHost(args.device).device,
-        backend="cuda_graphs" if args.cuda_graphs else "folded",
+        backend="cuda_graphs" if args.cuda_graphs else args.backend,
     )
     if args.size is not None and args.size != restorer.size:
         raise OptionError(

@@ -8,17 +8,21 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Protocol
+from functools import partial
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
 
+from ..checkpoints import OnnxProgram
 from ..errors import OptionError
 from ..host import Host, resident
 from ..model import Gpen
 from .folded import FoldedBackend, GraphBackend
+from .onnxruntime_backend import PROVIDERS, OnnxRuntimeBackend
+from .openvino_backend import OpenVinoBackend
 
-__all__ = ["BACKENDS", "Backend", "choose_backend", "make_backend", "placed"]
+__all__ = ["BACKENDS", "Backend", "choose_backend", "make_backend", "placed", "runs_programs"]
 
 
 class Backend(Protocol):
@@ -63,18 +67,31 @@ class Backend(Protocol):
         ...
 
 
-BACKENDS: dict[str, Callable[[Gpen, torch.dtype], Backend]] = {
+BACKENDS: dict[str, Callable[[Any, torch.dtype], Backend]] = {
     "folded": FoldedBackend,
     "cuda_graphs": GraphBackend,
+    "openvino": OpenVinoBackend,
+    "openvino-gpu": partial(OpenVinoBackend, target="GPU"),
+    "onnxruntime": OnnxRuntimeBackend,
+    **{f"onnxruntime-{name}": partial(OnnxRuntimeBackend, provider=name) for name in PROVIDERS},
 }
-"""Name to what makes a backend of a network, which it does not change, and the dtype to compute in."""
+"""Name to what makes a backend of a network, which it does not change, and the dtype to compute in.
+
+Those of ONNX, ``runs_programs``, take an ``OnnxProgram`` as well.
+"""
 
 
-def make_backend(name: str, network: Gpen, dtype: torch.dtype) -> Backend:
+def runs_programs(name: str) -> bool:
+    """Whether a backend can run an ONNX graph as it is."""
+    return name.startswith(("openvino", "onnxruntime"))
+
+
+def make_backend(name: str, network: Gpen | OnnxProgram, dtype: torch.dtype) -> Backend:
     """A network as the backend of that name runs it.
 
     Raises:
-        OptionError: there is none of that name.
+        OptionError: there is none of that name, or it cannot compute in that dtype.
+        MissingWeightsError: its package is not installed.
     """
     if name not in BACKENDS:
         raise OptionError(f"Unknown backend {name!r}; expected one of {', '.join(BACKENDS)}.")

@@ -10,8 +10,11 @@ import torch
 
 __all__ = ["is_out_of_memory", "return_freed_memory"]
 
-# CUDA, MPS; the CPU; DirectML.
-_SHORTAGE = re.compile(r"out of memory|can't allocate memory|not enough (GPU video )?memory", re.IGNORECASE)
+# CUDA, MPS; the CPU; DirectML; engines of other libraries.
+_SHORTAGE = re.compile(
+    r"out of memory|can't allocate memory|not enough (GPU video )?memory|Failed to allocate memory|bad.alloc",
+    re.IGNORECASE,
+)
 
 
 def is_out_of_memory(error: BaseException) -> bool:

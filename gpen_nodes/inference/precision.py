@@ -10,6 +10,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from ..checkpoints import OnnxProgram
+from ..errors import OptionError
 from ..host import Host
 from ..model import Gpen
 from ..torch_state import own_arithmetic
@@ -30,7 +32,7 @@ def recall_dtype(path: Path, device: torch.device, backend: str) -> str | None:
     return known_dtype(path, device, backend) if _quick_dtypes(device) else "fp32"
 
 
-def choose_dtype(network: Gpen, host: Host, backend: str = "folded") -> str | None:
+def choose_dtype(network: Gpen | OnnxProgram, host: Host, backend: str = "folded") -> str | None:
     """The first of bf16 and fp16 that the device is quick in and that gives nearly fp32's picture, else fp32.
 
     Restores one fixed picture in each, on the host's device; the figures go to the log.
@@ -51,12 +53,12 @@ def choose_dtype(network: Gpen, host: Host, backend: str = "folded") -> str | No
         gc.collect()  # A host's books may tie a module to itself; the trial's shall not wait on the device.
 
 
-def _first_close_enough(network: Gpen, host: Host, backend: str, names: list[str]) -> str:
+def _first_close_enough(network: Gpen | OnnxProgram, host: Host, backend: str, names: list[str]) -> str:
     exact = _restored(network, "fp32", host, backend)
     for name in names:
         try:
             error = _restored(network, name, host, backend) - exact
-        except RuntimeError as reason:
+        except (RuntimeError, OptionError) as reason:
             if is_out_of_memory(reason):
                 raise
             log.info("GPEN cannot run in %s on %s: %s", name, host.device, reason)
@@ -70,7 +72,7 @@ def _first_close_enough(network: Gpen, host: Host, backend: str, names: list[str
     return "fp32"
 
 
-def _restored(network: Gpen, dtype: str, host: Host, backend: str) -> Tensor:
+def _restored(network: Gpen | OnnxProgram, dtype: str, host: Host, backend: str) -> Tensor:
     made = make_backend(backend, network, DTYPES[dtype])
     picture = _fixed_picture(network.config.input_size).to(host.device)
     with own_arithmetic(host.device), placed(made, host, 1):

@@ -12,13 +12,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ..checkpoints import Checkpoint, read_checkpoint
+from ..checkpoints import Checkpoint, OnnxProgram, read_model
 from ..errors import ArchitectureError, DegenerateOutputError, ImageError, OptionError, OutOfMemoryError
 from ..host import Host, LocalHost
 from ..images import from_network, to_network
 from ..model import Gpen, GpenConfig
 from ..torch_state import own_arithmetic
-from .backends import choose_backend, make_backend, placed
+from .backends import choose_backend, make_backend, placed, runs_programs
 from .dtypes import DTYPES
 from .memory import is_out_of_memory, return_freed_memory
 from .precision import choose_dtype, recall_dtype
@@ -33,15 +33,17 @@ class Restorer:
     One of ``from_file`` can be pickled and deep-copied: the copy reads the file again.
 
     Args:
-        checkpoint: weights and config of a restoring network.
+        checkpoint: weights and config of a restoring network, or an ONNX graph, which backends of ONNX run as
+            it is, onnxruntime where another is asked for.
         dtype: ``fp32``, ``bf16`` or ``fp16``: what convolutions compute in; the sum is fp32. ``auto``
             is the quickest that gives nearly fp32's picture on ``device``. A face that comes out as NaN or
             infinity is done again in fp32.
         device: for ``auto``; a trial runs there. None is the CPU.
         reload: gives the checkpoint again, should a face have to be done in fp32; None keeps it in memory.
-        backend: what runs the network, one of ``gpen_nodes.inference.BACKENDS``: ``folded``, or
-            ``cuda_graphs``, which on CUDA launches a face's kernels all at once; the card then holds their
-            working memory until the host moves the network or lets go of it.
+        backend: what runs the network, one of ``gpen_nodes.inference.BACKENDS``: ``folded``; ``openvino`` and
+            ``onnxruntime``, which want their packages; or ``cuda_graphs``, which on CUDA launches a face's
+            kernels all at once; the card then holds their working memory until the host moves the network or
+            lets go of it.
         cuda_graphs: the same as the backend of that name.
         host: for ``auto``, in the place of ``device``: the trial asks it for memory and for interrupts.
 
@@ -59,10 +61,10 @@ class Restorer:
 
     def __init__(
         self,
-        checkpoint: Checkpoint,
+        checkpoint: Checkpoint | OnnxProgram,
         dtype: str = "fp32",
         device: torch.device | str | None = None,
-        reload: Callable[[], Checkpoint] | None = None,
+        reload: Callable[[], Checkpoint | OnnxProgram] | None = None,
         *,
         backend: str = "folded",
         cuda_graphs: bool = False,
@@ -77,7 +79,12 @@ class Restorer:
         self.config = checkpoint.config
         self._backend_name = choose_backend(backend, cuda_graphs)
         self._file: str | None = None
-        network = Gpen.from_state_dict(checkpoint.state, self.config)
+        if isinstance(checkpoint, OnnxProgram):
+            network = checkpoint
+            if not runs_programs(self._backend_name):
+                self._backend_name = "onnxruntime"
+        else:
+            network = Gpen.from_state_dict(checkpoint.state, self.config)
         chosen = None
         if dtype == "auto":
             chosen = choose_dtype(network, host or LocalHost(device or "cpu"), self._backend_name)
@@ -100,11 +107,11 @@ class Restorer:
         cuda_graphs: bool = False,
         host: Host | None = None,
     ) -> Restorer:
-        """Read a checkpoint of any layout that ``read_checkpoint`` knows.
+        """Read a checkpoint of any layout that ``read_checkpoint`` knows, or an ONNX graph.
 
         What ``auto`` finds is remembered in the user's cache folder, for this file, device and torch.
         """
-        read, backend = partial(read_checkpoint, path), choose_backend(backend, cuda_graphs)
+        read, backend = partial(read_model, path), choose_backend(backend, cuda_graphs)
         host = host or LocalHost(device or "cpu")
         known = recall_dtype(Path(path), host.device, backend) if dtype == "auto" else None
         restorer = cls(read(), known or dtype, reload=read, backend=backend, host=host)

@@ -20,7 +20,7 @@ from ..weight_files import sha256
 from .dtypes import DTYPES
 from .hardware import has_amx
 
-__all__ = ["known_dtype", "remember_dtype"]
+__all__ = ["known_dtype", "remember_dtype", "user_cache_folder"]
 
 _METHOD = "1"  # to be raised when the trial, or a backend's arithmetic, changes
 
@@ -44,7 +44,7 @@ def remember_dtype(path: Path, device: torch.device, backend: str, dtype: str) -
 
 def _place(path: Path, device: torch.device, backend: str) -> Path:
     facts = (_METHOD, sha256(path), _described(device), torch.__version__, backend)
-    return _folder() / "dtypes" / hashlib.sha256("\n".join(facts).encode()).hexdigest()
+    return user_cache_folder() / "dtypes" / hashlib.sha256("\n".join(facts).encode()).hexdigest()
 
 
 def _described(device: torch.device) -> str:
@@ -56,7 +56,7 @@ def _described(device: torch.device) -> str:
     return device.type
 
 
-def _folder() -> Path:
+def user_cache_folder() -> Path:
     """``gpen-nodes`` where the system keeps what may be deleted at any time."""
     if sys.platform == "win32":
         base = os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local"

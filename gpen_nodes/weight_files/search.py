@@ -25,7 +25,7 @@ __all__ = [
     "shipped_model",
 ]
 
-CHECKPOINT_SUFFIXES = (".pth", ".pt", ".safetensors")
+CHECKPOINT_SUFFIXES = (".pth", ".pt", ".safetensors", ".onnx")
 """How files end that ``read_checkpoint`` takes, in small letters; in large ones they count, too."""
 
 Folders = Sequence[str | os.PathLike[str]]

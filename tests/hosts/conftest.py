@@ -62,7 +62,7 @@ def server(tmp_path_factory):
 @pytest.fixture
 def models(comfyui, tmp_path, monkeypatch):
     """The host's folder ``models``, empty but for what a test puts there; no model is resident."""
-    known = {"gpen": ([str(tmp_path / "gpen")], {".pth", ".pt", ".safetensors"})}
+    known = {"gpen": ([str(tmp_path / "gpen")], {".pth", ".pt", ".safetensors", ".onnx"})}
     (tmp_path / "gpen").mkdir()
     monkeypatch.setattr(comfyui.folder_paths, "folder_names_and_paths", known)
     if hasattr(comfyui.folder_paths, "filename_list_cache"):

@@ -167,18 +167,18 @@ print(time.process_time() - start)
 
 def test_models_of_both_folders_are_listed_and_nothing_else(comfyui, models, monkeypatch):
     old = models / "facerestore_models"
-    for path in ("gpen/b.pth", "gpen/sub/a.safetensors", "gpen/notes.txt", "gpen/c.onnx"):
+    for path in ("gpen/b.pth", "gpen/sub/a.safetensors", "gpen/notes.txt", "gpen/c.onnx", "gpen/d.ckpt"):
         (models / path).parent.mkdir(exist_ok=True)
         (models / path).touch()
     old.mkdir()
-    for name in ("GFPGAN.PTH", "b.pth", "codeformer.onnx"):
+    for name in ("GFPGAN.PTH", "b.pth", "codeformer.onnx.part"):
         (old / name).touch()
     known = comfyui.folder_paths.folder_names_and_paths
     known["facerestore_models"] = ([str(old)], set())
     options = comfyui.nodes["GPEN_LoadModel"].GET_NODE_INFO_V1()["input"]["required"]["model_name"][1][
         "options"
     ]
-    assert options == [SHIPPED, "b.pth", os.path.join("sub", "a.safetensors"), "GFPGAN.PTH"]
+    assert options == [SHIPPED, "b.pth", "c.onnx", os.path.join("sub", "a.safetensors"), "GFPGAN.PTH"]
     assert comfyui.door.find_model("b.pth") == models / "gpen" / "b.pth"
     assert comfyui.door.find_model(SHIPPED) == shipped_model()
 
@@ -190,7 +190,7 @@ def test_folders_are_registered_beside_those_of_the_users_yaml(comfyui, tmp_path
     folder_paths.add_model_folder_path("gpen", "/elsewhere")
     comfyui.door.register_folders()
     assert folder_paths.folder_names_and_paths == {
-        "gpen": (["/elsewhere", str(tmp_path / "gpen")], {".pth", ".pt", ".safetensors"})
+        "gpen": (["/elsewhere", str(tmp_path / "gpen")], {".pth", ".pt", ".safetensors", ".onnx"})
     }
     (tmp_path / "facerestore_models").mkdir()
     comfyui.door.register_folders()

@@ -63,7 +63,7 @@ def test_a_session_without_a_module_restores(tiny_checkpoint, monkeypatch):
 
 
 def test_an_unknown_backend_is_told(tiny_checkpoint):
-    with pytest.raises(OptionError, match=r"tensorrt.*folded, cuda_graphs"):
+    with pytest.raises(OptionError, match=r"'tensorrt'.*folded, cuda_graphs"):
         Restorer(read_checkpoint(tiny_checkpoint), backend="tensorrt")
 
 

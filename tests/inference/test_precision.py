@@ -30,7 +30,7 @@ RUN = FoldedBackend.run
 
 @pytest.fixture(autouse=True)
 def nothing_known(tmp_path, monkeypatch):
-    monkeypatch.setattr(verdicts, "_folder", lambda: tmp_path / "cache")
+    monkeypatch.setattr(verdicts, "user_cache_folder", lambda: tmp_path / "cache")
     forget_restorers()
     yield
     forget_restorers()
@@ -110,7 +110,7 @@ def test_memory_that_runs_out_in_the_trial_decides_nothing(
     assert choose_dtype(network, HERE) is None
     poor = get_restorer(tiny_checkpoint, "auto", CPU)
     assert (poor.dtype, poor.tried) == ("fp32", False)
-    assert not verdicts._folder().exists()
+    assert not verdicts.user_cache_folder().exists()
     monkeypatch.setattr(FoldedBackend, "run", RUN)  # memory is there again
     assert get_restorer(tiny_checkpoint, "auto", CPU).dtype == "bf16"
 
@@ -140,7 +140,7 @@ def test_a_verdict_outlasts_the_process_but_not_the_file(tiny_checkpoint, quick,
 def test_a_damaged_verdict_is_none(tiny_checkpoint, quick, trials, content):
     quick("bf16")
     Restorer.from_file(str(tiny_checkpoint), "auto")
-    (verdict,) = (verdicts._folder() / "dtypes").iterdir()
+    (verdict,) = (verdicts.user_cache_folder() / "dtypes").iterdir()
     verdict.write_bytes(content)
     assert Restorer.from_file(str(tiny_checkpoint), "auto").dtype == "bf16"
     assert len(trials) == 2
@@ -150,7 +150,7 @@ def test_a_damaged_verdict_is_none(tiny_checkpoint, quick, trials, content):
 def test_a_folder_that_cannot_be_written_is_no_error(tiny_checkpoint, quick, trials, tmp_path, monkeypatch):
     quick("bf16")
     (tmp_path / "file").write_text("")
-    monkeypatch.setattr(verdicts, "_folder", lambda: tmp_path / "file" / "below")
+    monkeypatch.setattr(verdicts, "user_cache_folder", lambda: tmp_path / "file" / "below")
     for _ in range(2):
         assert Restorer.from_file(str(tiny_checkpoint), "auto").dtype == "bf16"
     assert len(trials) == 2

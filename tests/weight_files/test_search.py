@@ -85,19 +85,25 @@ def test_a_model_by_its_name(cache: Path, tmp_path: Path, monkeypatch: pytest.Mo
 
 
 def test_checkpoints_end_in_small_letters_or_large_ones() -> None:
-    assert all(map(is_checkpoint_name, ("a.pth", "B.PTH", "c.Pt", "sub/d.SafeTensors")))
+    assert all(map(is_checkpoint_name, ("a.pth", "B.PTH", "c.Pt", "sub/d.SafeTensors", "GPEN-BFR-512.onnx")))
     assert not any(map(is_checkpoint_name, ("pth", ".pth", "a.pth.part", "a.txt", "a.pickle")))
 
 
 def test_checkpoints_of_folders(tmp_path: Path) -> None:
     first, second = tmp_path / "first", tmp_path / "second"
-    for path in (first / "b.PTH", first / "sub" / "a.safetensors", second / "b.PTH", second / "c.pt"):
+    for path in (
+        first / "b.PTH",
+        first / "sub" / "a.safetensors",
+        second / "b.PTH",
+        second / "c.pt",
+        second / "d.onnx",
+    ):
         path.parent.mkdir(parents=True, exist_ok=True)
         path.touch()
     (first / "notes.txt").touch()
     (first / "folder.pth").mkdir()
     found = find_checkpoints([first, tmp_path / "nowhere", second])
-    assert list(found) == ["b.PTH", "sub/a.safetensors", "c.pt"]
+    assert list(found) == ["b.PTH", "sub/a.safetensors", "c.pt", "d.onnx"]
     assert found["b.PTH"] == first / "b.PTH"
 
 

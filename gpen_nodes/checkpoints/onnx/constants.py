@@ -54,7 +54,7 @@ def fold_constants(graph: Graph) -> Graph:
             nodes.append(node)
         except MemoryError:
             raise ValueError("its constants would take far more memory than the file") from None
-    return Graph(nodes, constants, graph.inputs, graph.outputs)
+    return replace(graph, nodes=nodes, constants=constants)
 
 
 def _size(node: Node, inputs: list[np.ndarray]) -> int:

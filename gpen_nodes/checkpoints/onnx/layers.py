@@ -7,11 +7,13 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import torch
 
+from ...model import Gpen
 from .parse import Node
 from .trace import MappingError, Trace
 
-__all__ = ["GAIN", "Affine", "affine", "convolution_weight", "injection", "linear_weight"]
+__all__ = ["GAIN", "Affine", "affine", "convolution_weight", "injection", "linear_weight", "scaled"]
 
 GAIN = math.sqrt(2)
 SLOPE = 0.2
@@ -117,6 +119,15 @@ def convolution_weight(trace: Trace, conv: Node) -> np.ndarray:
     raise MappingError("a convolution whose weight is no constant times a style")
 
 
+def scaled(trace: Trace, value: str) -> str:
+    """The value after factors that depend on the face, such as a style's largest entry."""
+    while (node := trace.next_node(value)) and (
+        trace.passes(node) or (node.op == "Mul" and _other(trace, node, value) is None)
+    ):
+        value = node.outputs[0]
+    return value
+
+
 def injection(trace: Trace, value: str) -> tuple[str, float, bool]:
     """Where the encoder's features come in after a convolution.
 
@@ -127,8 +138,8 @@ def injection(trace: Trace, value: str) -> tuple[str, float, bool]:
         node = trace.next_node(value)
         if node is None:
             break
-        others = [name for name in node.inputs if name != value and name not in trace.constants]
-        if node.op == "Concat" and node.attributes.get("axis") in (1, -3):
+        others = [name for name in node.inputs if name != value and _is_map(trace, name)]
+        if node.op == "Concat" and others and node.attributes.get("axis") in (1, -3):
             return node.outputs[0], _gain(trace, others[0]), True
         if node.op == "Add" and others:
             return node.outputs[0], _gain(trace, others[0]), False
@@ -136,11 +147,30 @@ def injection(trace: Trace, value: str) -> tuple[str, float, bool]:
     raise MappingError("a convolution that no features of the encoder follow")
 
 
+def _is_map(trace: Trace, name: str) -> bool:
+    """Whether a value may be features: what depends on the picture, or noise."""
+    array = trace.constants.get(name)
+    return array is None or (array.ndim == 4 and array.shape[2] > 1)
+
+
 def _gain(trace: Trace, value: str) -> float:
-    _, node = trace.origin(value)
+    name, node = trace.origin(value)
+    if name in trace.constants:
+        return _noise_gain(trace.constants[name])
     if node is not None and node.op == "Mul":
         for index in (0, 1):
             constant = trace.constant(node, index)
             if constant is not None and constant.size == 1:
                 return float(constant.ravel()[0])
     return 1.0  # an optimizer removes a factor of one
+
+
+def _noise_gain(array: np.ndarray) -> float:
+    """By what our network's noise was multiplied, where the output is larger than the input."""
+    if array.ndim != 4 or array.shape[2] != array.shape[3]:
+        raise MappingError("constants in the place of features")
+    noise = Gpen.noise(array.shape[1], array.shape[2], like=torch.empty(1)).numpy()
+    gain = float(np.vdot(noise, array[:1].astype(np.float32)) / np.vdot(noise, noise))
+    if np.abs(array - gain * noise).max() > 1e-2 * abs(gain):
+        raise MappingError("noise that is not this package's")
+    return gain

@@ -16,7 +16,7 @@ from itertools import chain as chain_of
 
 import numpy as np
 
-from .layers import GAIN, Affine, affine, convolution_weight, injection, linear_weight
+from .layers import GAIN, Affine, affine, convolution_weight, injection, linear_weight, scaled
 from .parse import Graph, Node
 from .trace import MappingError, Trace
 
@@ -104,14 +104,16 @@ def _generator(trace: Trace, styles: list[Node]) -> Weights:
         yield f"{name}.conv.weight", _unscaled(weight)[None]
         yield from _modulation(trace, style, f"{name}.conv.modulation")
         if is_rgb:
-            after = affine(trace, conv.outputs[0], trace.constant(conv, 2))
+            after = affine(trace, scaled(trace, conv.outputs[0]), trace.constant(conv, 2))
             yield f"{name}.bias", _bias(after.bias, 3).reshape(1, 3, 1, 1)
             continue
         value, gain, is_concat = injection(trace, conv.outputs[0])
         after = affine(trace, value)
-        if not after.activated or abs(after.scale * after.gain / GAIN - 1) > 1e-2:
+        # Its gain stands before or behind it, or is a part of all that leads to it.
+        behind = after.scale * after.gain
+        if not after.activated or min(abs(behind / GAIN - 1), abs(behind - 1)) > 1e-2:
             raise MappingError("a convolution without GPEN's activation")
-        yield f"{name}.noise.weight", np.array([gain])
+        yield f"{name}.noise.weight", np.array([gain * behind / GAIN])
         yield f"{name}.activate.bias", _bias(after.bias * _gain(after), weight.shape[0] * (1 + is_concat))
 
 

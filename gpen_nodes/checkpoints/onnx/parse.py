@@ -39,12 +39,16 @@ class Node:
 
 @dataclass
 class Graph:
-    """Nodes in the file's order, arrays by name, and the names of what goes in and comes out."""
+    """Nodes in the file's order, arrays by name, and the names of what goes in and comes out.
+
+    ``shapes`` are those of inputs and outputs by name, with 0 for what varies; an empty one was not declared.
+    """
 
     nodes: list[Node] = field(default_factory=list)
     constants: dict[str, np.ndarray] = field(default_factory=dict)
     inputs: list[str] = field(default_factory=list)
     outputs: list[str] = field(default_factory=list)
+    shapes: dict[str, list[int]] = field(default_factory=dict)
 
 
 def parse(data: memoryview, folder: Path) -> Graph:
@@ -77,11 +81,22 @@ class _Parser:
                     name, array = self._tensor(value)
                     graph.constants[name] = array
                 elif number in (11, 12):
-                    names = graph.inputs if number == 11 else graph.outputs
-                    names += [_text(text) for text in self._proto.messages(value, 1)]
+                    name = "".join(map(_text, self._proto.messages(value, 1)))
+                    (graph.inputs if number == 11 else graph.outputs).append(name)
+                    graph.shapes[name] = self._shape(value)
                 if len(graph.nodes) > MAX_NODES:
                     raise ValueError(f"it has more than {MAX_NODES:,} nodes")
         return graph
+
+    def _shape(self, data: memoryview) -> list[int]:
+        """Of a ValueInfoProto: its type, that is a tensor's, has a shape of dimensions."""
+        parts = [data]
+        for number in (2, 1, 2, 1):
+            parts = [message for part in parts for message in self._proto.messages(part, number)]
+        if len(parts) > MAX_AXES:
+            raise ValueError("an input or output has an impossible shape")
+        sizes = [dict(self._proto.fields(part)).get(1, 0) for part in parts]
+        return [size if isinstance(size, int) else 0 for size in sizes]
 
     def _node(self, data: memoryview) -> Node:
         names: dict[int, list[str]] = {1: [], 2: [], 4: []}

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import struct
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from ...errors import ArchitectureError, CheckpointError
+from ...errors import CheckpointError
 from .trace import MappingError
+
+if TYPE_CHECKING:
+    from .parse import Graph
 
 __all__ = ["is_onnx", "read_onnx"]
 
@@ -29,38 +32,34 @@ def read_onnx(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
 
     Raises:
         CheckpointError: the file is damaged, or keeps its weights outside its folder.
-        ArchitectureError: its graph cannot be mapped back to a GPEN.
+        ProgramError: it restores faces, but its graph cannot be mapped back to a GPEN.
+        ArchitectureError: it is no GPEN.
     """
-    try:
-        weights = _weights(np.memmap(path, np.uint8, "r").data, path.parent)
-    except MappingError as error:
-        raise ArchitectureError(
-            f"{path} is an ONNX program that cannot be turned back into a GPEN's weights: it has {error}. "
-            "Running it as it is would need a backend of onnxruntime, which this package does not have. Get "
-            "the checkpoint (.pth) that it was made from."
-        ) from error
-    except (
-        ValueError,
-        TypeError,
-        LookupError,
-        ArithmeticError,
-        AttributeError,
-        OSError,
-        struct.error,
-    ) as error:
-        raise CheckpointError(f"{path} is damaged or no ONNX file: {error}. Get the file again.") from error
-    return weights, {}
-
-
-def _weights(data: memoryview, folder: Path) -> dict[str, Tensor]:
     from .constants import fold_constants  # These load with the first ONNX file, not with the package.
-    from .mapping import map_weights
     from .parse import parse
 
-    graph = fold_constants(parse(data, folder))
-    if not graph.nodes:
-        raise ValueError("it has no graph")
-    with np.errstate(all="ignore"):  # what isn't finite is found later
-        weights = map_weights(graph)
+    try:
+        graph = fold_constants(parse(np.memmap(path, np.uint8, "r").data, path.parent))
+        if not graph.nodes:
+            raise ValueError("it has no graph")
+        return _weights(graph, path), {}
+    except _DAMAGED as error:
+        raise CheckpointError(f"{path} is damaged or no ONNX file: {error}. Get the file again.") from error
+
+
+def _weights(graph: Graph, path: Path) -> dict[str, Tensor]:
+    from .mapping import map_weights
+    from .program import ProgramError, as_program
+
+    try:
+        with np.errstate(all="ignore"):  # what isn't finite is found later
+            weights = map_weights(graph)
+    except MappingError as error:
+        program = as_program(graph, path)
+        raise ProgramError(
+            f"{path} is an ONNX program that cannot be turned back into a GPEN's weights: it has {error}. "
+            "onnxruntime can run it; for anything else get the checkpoint (.pth) that it was made of.",
+            program,
+        ) from error
     # Copies: what is a view of the file would change or crash when the file is replaced.
     return {name: torch.from_numpy(np.array(array, np.float32)) for name, array in weights.items()}

@@ -152,7 +152,7 @@ def test_the_flag_reaches_the_command_line():
 
 def test_models_of_both_folders_are_listed_and_nothing_else(host, tmp_path):
     other = tmp_path / "other"
-    for path in ("GPEN/b.pth", "GPEN/sub/a.safetensors", "GPEN/notes.txt"):
+    for path in ("GPEN/b.pth", "GPEN/sub/a.safetensors", "GPEN/notes.txt", "GPEN/c.onnx"):
         (host.folder / path).parent.mkdir(exist_ok=True)
         (host.folder / path).touch()
     other.mkdir()
@@ -160,7 +160,7 @@ def test_models_of_both_folders_are_listed_and_nothing_else(host, tmp_path):
     (other / "b.pth").touch()
     host.shared.cmd_opts.gpen_models_path = str(other)
     files = host.door("models").model_files()
-    assert list(files) == [SHIPPED, "b.pth", "sub/a.safetensors", "c.PT"]
+    assert list(files) == [SHIPPED, "b.pth", "c.onnx", "sub/a.safetensors", "c.PT"]
     assert files["b.pth"] == host.folder / "GPEN" / "b.pth"
     with pytest.raises(MissingWeightsError, match=r"docs/checkpoints\.md"):
         host.door("models").find_model("../GPEN/b.pth")
