@@ -69,6 +69,7 @@ def overlapped(
     *,
     faces: int = 1,
     workers: int = 2,
+    start: tuple[Callable[[], object], Callable[[], object]] = (lambda: None, lambda: None),
 ) -> Iterator[tuple[_Job, Any]]:
     """Do all jobs; results come in the order of the jobs, however long each takes.
 
@@ -79,6 +80,7 @@ def overlapped(
         engines: each runs one batch at a time.
         faces: that go through an engine together, of up to 8 pictures.
         workers: threads that read, and as many that write.
+        start: called at the start of each of those threads, and of each that runs an engine.
 
     Returns:
         Each job with what ``finish`` gave, or with the exception that one of its steps raised.
@@ -86,9 +88,9 @@ def overlapped(
     free: queue.SimpleQueue[_Engine] = queue.SimpleQueue()
     for engine in engines:
         free.put(engine)
-    readers = ThreadPoolExecutor(workers, "read")
-    networks = ThreadPoolExecutor(len(engines), "restore")
-    writers = ThreadPoolExecutor(workers, "write")
+    readers = ThreadPoolExecutor(workers, "read", start[0])
+    networks = ThreadPoolExecutor(len(engines), "restore", start[1])
+    writers = ThreadPoolExecutor(workers, "write", start[0])
     line = _Line(steps, free, networks, writers, faces)
     reading: deque[_Item[_Job, _Ready]] = deque()
     try:

@@ -15,7 +15,7 @@ from ..errors import OptionError
 from ..host import LocalHost
 from ..inference import Restorer, get_restorer
 
-__all__ = ["chosen_devices", "load_engines", "threads_for"]
+__all__ = ["chosen_devices", "load_engines", "threads_for", "use_threads"]
 
 
 def chosen_devices(args: argparse.Namespace) -> list[torch.device]:
@@ -56,6 +56,19 @@ def load_engines(
     others = [Restorer.from_file(str(weights), first.dtype, d, backend=backend) for d in devices[1:]]
     hosts = [StoppableHost(device, stopped) for device in devices]
     return [Engine(*pair) for pair in zip([first, *others], hosts, strict=True)]
+
+
+_threads = threading.Lock()
+
+
+def use_threads(count: int) -> None:
+    """Let torch use so many threads in this one, whatever others are set to.
+
+    The setting belongs to the thread that makes it, and to each that first asks for it afterwards.
+    """
+    with _threads:
+        torch.set_num_threads(count)
+        torch.get_num_threads()  # From here on this thread looks at no later setting.
 
 
 @contextmanager

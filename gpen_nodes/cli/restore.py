@@ -8,9 +8,11 @@ import os
 import threading
 from collections.abc import Iterator
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+import torch
 from tqdm import tqdm
 
 from ..atomic import remedy, replacing
@@ -33,7 +35,7 @@ from ..host import LocalHost
 from ..inference import DTYPES
 from ..pipeline import restore_image
 from ..weight_files import model_path, shipped_model
-from .devices import chosen_devices, load_engines, threads_for
+from .devices import chosen_devices, load_engines, threads_for, use_threads
 from .inputs import add_max_pixels, allow_large_images, say
 from .options import add_options, chosen_options
 from .restore_plan import RestorePlan, plan_restoring
@@ -167,7 +169,9 @@ def _restore_all(
     if alone and len(pending) == 1:
         results: Iterator[tuple[Job, Any]] = iter([(pending[0], _attempt(pending[0], restoring, engines[0]))])
     else:
-        results = overlapped(pending, steps, engines, faces=faces, workers=workers)
+        # Reading and writing overlap with each other: threads of torch's own within them would only wait.
+        start = partial(use_threads, 1), partial(use_threads, torch.get_num_threads())
+        results = overlapped(pending, steps, engines, faces=faces, workers=workers, start=start)
     with tqdm(total=len(plan.jobs), desc="pictures", unit="", disable=len(plan.jobs) < 2 or None) as bar:
         for job in plan.jobs:
             if record := plan.finished.get(job.output):

@@ -152,11 +152,9 @@ def test_a_job_goes_on_after_a_signal(folder, words, restore, name):
 
 def test_shards_together_are_the_whole(folder, restore):
     assert restore("-i", ".", "-o", "whole") == 0
+    words = ["-i", "sub", *(f"p{k}.png" for k in range(4)), "-o", "parts", "--shard"]
     for k in (1, 2, 3):
-        assert (
-            restore("-i", "sub", "p0.png", "p1.png", "p2.png", "p3.png", "-o", "parts", "--shard", f"{k}/3")
-            == 0
-        )
+        assert restore(*words, f"{k}/3") == 0
     assert {Path(n).name for n in tree(folder / "parts")} == {f"p{k}.png" for k in range(6)}
     for name, data in tree(folder / "parts").items():
         assert data in tree(folder / "whole").values(), name
@@ -279,7 +277,6 @@ def test_a_reader_that_has_seen_enough_is_no_error(tiny_checkpoint):
         "end, start = os.pipe(); os.dup2(start, 1); os.close(start); os.close(end);"
         f"status = main(['inspect', {str(tiny_checkpoint)!r}]); print(status, file=sys.stderr)"
     )
-    run = subprocess.run(
-        [sys.executable, "-c", script], cwd=ROOT, stderr=subprocess.PIPE, text=True, check=False
-    )
+    command = [sys.executable, "-c", script]
+    run = subprocess.run(command, cwd=ROOT, stderr=subprocess.PIPE, text=True, check=False)
     assert run.stderr.strip() == "141"
