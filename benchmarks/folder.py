@@ -16,7 +16,6 @@ import tempfile
 import threading
 import time
 from collections.abc import Iterator
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +26,6 @@ from report import write_json
 import gpen_nodes
 from gpen_nodes import RestoreOptions, from_uint8, get_restorer
 from gpen_nodes.batch import Delivery, Engine, Job, Restoring, Steps, StoppableHost, overlapped
-from gpen_nodes.cli.devices import use_threads
 from gpen_nodes.images import resize
 
 
@@ -43,7 +41,7 @@ def main() -> None:
     parser.add_argument("--dtype", default="fp32")
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--workers", type=int, default=2)
+    parser.add_argument("--workers", type=int, default=1)
     parser.add_argument("--memory", type=int, default=0, metavar="N", help="also over so many photos")
     parser.add_argument("--json", type=Path, metavar="FILE", help="also write the figures here")
     args = parser.parse_args()
@@ -97,10 +95,7 @@ class _Folder:
         steps, jobs = self._steps(), self._jobs(count, way)
         if way == "overlapped":
             faces = self._engine.restorer.chunk(self._engine.host.device)
-            start = partial(use_threads, 1), partial(use_threads, torch.get_num_threads())
-            yield from overlapped(
-                jobs, steps, [self._engine], faces=faces, workers=self._workers, start=start
-            )
+            yield from overlapped(jobs, steps, [self._engine], faces=faces, workers=self._workers)
             return
         for job in jobs:
             picture = steps.prepare(job)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import queue
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, Generic, Protocol, TypeVar
@@ -69,8 +69,7 @@ def overlapped(
     *,
     faces: int = 1,
     workers: int = 2,
-    start: tuple[Callable[[], object], Callable[[], object]] = (lambda: None, lambda: None),
-) -> Iterator[tuple[_Job, Any]]:
+) -> Generator[tuple[_Job, Any], None, None]:
     """Do all jobs; results come in the order of the jobs, however long each takes.
 
     At most ``2 × workers + 8`` pictures are in memory, and fewer large ones. Which faces share a batch
@@ -80,7 +79,6 @@ def overlapped(
         engines: each runs one batch at a time.
         faces: that go through an engine together, of up to 8 pictures.
         workers: threads that read, and as many that write.
-        start: called at the start of each of those threads, and of each that runs an engine.
 
     Returns:
         Each job with what ``finish`` gave, or with the exception that one of its steps raised.
@@ -88,9 +86,9 @@ def overlapped(
     free: queue.SimpleQueue[_Engine] = queue.SimpleQueue()
     for engine in engines:
         free.put(engine)
-    readers = ThreadPoolExecutor(workers, "read", start[0])
-    networks = ThreadPoolExecutor(len(engines), "restore", start[1])
-    writers = ThreadPoolExecutor(workers, "write", start[0])
+    readers = ThreadPoolExecutor(workers, "read")
+    networks = ThreadPoolExecutor(len(engines), "restore")
+    writers = ThreadPoolExecutor(workers, "write")
     line = _Line(steps, free, networks, writers, faces)
     reading: deque[_Item[_Job, _Ready]] = deque()
     try:

@@ -15,7 +15,7 @@ from ..errors import OptionError
 from ..host import LocalHost
 from ..inference import Restorer, get_restorer
 
-__all__ = ["chosen_devices", "load_engines", "threads_for", "use_threads"]
+__all__ = ["chosen_devices", "load_engines", "threads_for"]
 
 
 def chosen_devices(args: argparse.Namespace) -> list[torch.device]:
@@ -58,22 +58,9 @@ def load_engines(
     return [Engine(*pair) for pair in zip([first, *others], hosts, strict=True)]
 
 
-_threads = threading.Lock()
-
-
-def use_threads(count: int) -> None:
-    """Let torch use so many threads in this one, whatever others are set to.
-
-    The setting belongs to the thread that makes it, and to each that first asks for it afterwards.
-    """
-    with _threads:
-        torch.set_num_threads(count)
-        torch.get_num_threads()  # From here on this thread looks at no later setting.
-
-
 @contextmanager
 def threads_for(devices: list[torch.device]) -> Iterator[None]:
-    """Share the cores among several networks on the CPU."""
+    """Share the cores among several networks on the CPU: with fewer threads, last bits may differ."""
     before, count = torch.get_num_threads(), sum(device.type == "cpu" for device in devices)
     if count > 1:
         torch.set_num_threads(max(1, before // count))

@@ -6,13 +6,11 @@ import argparse
 import json
 import os
 import threading
-from collections.abc import Iterator
-from contextlib import ExitStack
-from functools import partial
+from collections.abc import Generator
+from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import Any
 
-import torch
 from tqdm import tqdm
 
 from ..atomic import remedy, replacing
@@ -35,7 +33,7 @@ from ..host import LocalHost
 from ..inference import DTYPES
 from ..pipeline import restore_image
 from ..weight_files import model_path, shipped_model
-from .devices import chosen_devices, load_engines, threads_for, use_threads
+from .devices import chosen_devices, load_engines, threads_for
 from .inputs import add_max_pixels, allow_large_images, say
 from .options import add_options, chosen_options
 from .restore_plan import RestorePlan, plan_restoring
@@ -165,14 +163,14 @@ def _restore_all(
     pending = plan.pending
     steps = Steps(restoring.prepare, restoring.restore, restoring.finish, stopped.set)
     faces = max(engine.restorer.chunk(engine.host.device) for engine in engines)
-    workers = max(2, min(8, (os.cpu_count() or 2) // 2))
+    # Torch's own threads stay as they are: another number of them changes last bits of what is found.
+    workers = max(1, min(8, (os.cpu_count() or 1) // 4))
     if alone and len(pending) == 1:
-        results: Iterator[tuple[Job, Any]] = iter([(pending[0], _attempt(pending[0], restoring, engines[0]))])
+        results = _one(pending[0], restoring, engines[0])
     else:
-        # Reading and writing overlap with each other: threads of torch's own within them would only wait.
-        start = partial(use_threads, 1), partial(use_threads, torch.get_num_threads())
-        results = overlapped(pending, steps, engines, faces=faces, workers=workers, start=start)
-    with tqdm(total=len(plan.jobs), desc="pictures", unit="", disable=len(plan.jobs) < 2 or None) as bar:
+        results = overlapped(pending, steps, engines, faces=faces, workers=workers)
+    bar = tqdm(total=len(plan.jobs), desc="pictures", unit="", disable=len(plan.jobs) < 2 or None)
+    with bar, closing(results):  # Its threads have ended before what they began is removed.
         for job in plan.jobs:
             if record := plan.finished.get(job.output):
                 tally.add(Outcome(_moved(record.entry, job)))
@@ -187,8 +185,13 @@ def _moved(entry: dict[str, Any], job: Job) -> dict[str, Any]:
     return entry | {"input": str(job.source), "output": str(job.output)}
 
 
+def _one(job: Job, restoring: Restoring, engine: Engine) -> Generator[tuple[Job, Any], None, None]:
+    """What ``overlapped`` gives, for a photo that is alone."""
+    yield job, _attempt(job, restoring, engine)
+
+
 def _attempt(job: Job, restoring: Restoring, engine: Engine) -> Outcome | Exception:
-    """One photo alone, with progress by its faces."""
+    """One photo, with progress by its faces."""
     with tqdm(desc="faces", unit="", leave=False, disable=None) as bar:
 
         def show(done: int, total: int) -> None:
