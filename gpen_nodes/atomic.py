@@ -68,18 +68,22 @@ def _held(path: str | os.PathLike[str]) -> Iterator[None]:
         os.close(handle)
 
 
-def remedy(error: OSError) -> str:
+def remedy(error: OSError, *, reading: bool = False) -> str:
     """What went wrong and what to do next, as one or two sentences that follow a file's name."""
     what = error.strerror or str(error)
+    rights = "Choose a folder that you may write to, or change its permissions."
+    if reading:
+        rights = "Ask for the right to read it, or change its permissions."
     advice = {
         errno.ENOSPC: "Free some space or write to another disk.",
         errno.EDQUOT: "Free some space or write to another disk.",
-        errno.EACCES: "Choose a folder that you may write to, or change its permissions.",
-        errno.EPERM: "Choose a folder that you may write to, or change its permissions.",
+        errno.EACCES: rights,
+        errno.EPERM: rights,
         errno.EROFS: "Choose a folder that you may write to.",
-        errno.ENOENT: "Check the path, and create the folder first.",
+        errno.ENOENT: "Check the path." if reading else "Check the path, and create the folder first.",
         errno.ENOTDIR: "Check the path: a part of it is a file.",
         errno.EISDIR: "Name a file, not a folder.",
         errno.ENXIO: "It is a pipe that no program reads, or a socket. Name a file.",
+        errno.ENAMETOOLONG: "Choose a shorter name.",
     }.get(error.errno or 0, "")
     return f"{what}. {advice}".rstrip()

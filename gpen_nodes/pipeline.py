@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,6 +13,7 @@ from .crops import restore_faces
 from .errors import FaceError
 from .faces import (
     AlignedFace,
+    FaceChoice,
     FaceReport,
     RestoreOptions,
     align_faces,
@@ -27,9 +29,24 @@ from .images import as_batch
 from .inference import Restorer
 from .options import gather
 
-__all__ = ["Restoration", "check_aligned", "restore_image"]
+__all__ = ["FoundFaces", "Restoration", "check_aligned", "find_and_align", "judge_and_paste", "restore_image"]
 
 _SURE_ENOUGH = 0.7  # for one face that is expected: a restorer's input may be blurred
+
+
+@dataclass(frozen=True, eq=False)
+class FoundFaces:
+    """Images whose faces are ready to be restored.
+
+    Attributes:
+        image: [B, H, W, C] float32.
+        choices: one for every face that was found.
+        aligned: the selected faces with their crops.
+    """
+
+    image: Tensor
+    choices: tuple[FaceChoice, ...]
+    aligned: tuple[AlignedFace, ...]
 
 
 @dataclass(frozen=True)
@@ -89,16 +106,38 @@ def restore_image(
     """
     options = gather(RestoreOptions, options, keywords)
     host = host or LocalHost()
+    found = find_and_align(image, restorer.input_size, options, host=host)
+    return judge_and_paste(found, restore_faces(restorer, found.aligned, host), options, mask=mask)
+
+
+def find_and_align(image: Tensor, size: int, options: RestoreOptions, *, host: Host) -> FoundFaces:
+    """The first half of ``restore_image``, up to the network.
+
+    Args:
+        image: as ``restore_image`` takes it.
+        size: side of the crops, in pixels.
+    """
     batch = as_batch(image)
     choices = select_faces(find_faces(batch, options.detect, host=host), options.select)
     selected = [choice.face for choice in choices if choice.selected]
-    aligned = align_faces(batch, selected, restorer.input_size, options.align, host=host)
-    restored = restore_faces(restorer, aligned, host)
-    verdicts = judge_faces(batch, aligned, restored, options)
+    return FoundFaces(
+        batch, tuple(choices), tuple(align_faces(batch, selected, size, options.align, host=host))
+    )
+
+
+def judge_and_paste(
+    found: FoundFaces,
+    restored: Sequence[AlignedFace],
+    options: RestoreOptions,
+    *,
+    mask: Tensor | None = None,
+) -> Restoration:
+    """The second half of ``restore_image``; ``restored`` are the aligned faces, after the network."""
+    verdicts = judge_faces(found.image, found.aligned, restored, options)
     faces = tuple(verdict.face for verdict in verdicts if verdict.accepted)
-    pasted, changed = paste_back(batch, faces, options.paste, mask=mask)
-    before = tuple(face for face, verdict in zip(aligned, verdicts, strict=True) if verdict.accepted)
-    return Restoration(pasted, changed, faces, before, tuple(report_faces(choices, verdicts)))
+    pasted, changed = paste_back(found.image, faces, options.paste, mask=mask)
+    before = tuple(face for face, verdict in zip(found.aligned, verdicts, strict=True) if verdict.accepted)
+    return Restoration(pasted, changed, faces, before, tuple(report_faces(found.choices, verdicts)))
 
 
 def check_aligned(

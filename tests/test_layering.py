@@ -37,9 +37,10 @@ BELOW = {
     "pipeline": {"faces", "crops", "inference", "host", "images", "options"},
 }
 LOWER = set(BELOW)
+BELOW["batch"] = LOWER
 BELOW["evaluation"] = LOWER
 BELOW["training"] = LOWER | {"evaluation"}
-BELOW["cli"] = LOWER | {"training", "evaluation"}
+BELOW["cli"] = LOWER | {"batch", "training", "evaluation"}
 BELOW["__init__"] = LOWER
 BELOW["__main__"] = {"cli"}
 HEAVY = {"facexlib", "numba", "scipy", "onnxruntime", "onnx", "matplotlib", "skimage", "lightning_fabric"}

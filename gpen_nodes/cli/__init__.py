@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
+import os
 import sys
 from collections.abc import Sequence
 
@@ -22,7 +24,14 @@ def main(argv: Sequence[str] | None = None) -> int:
         module.add_parsers(commands)
     args = parser.parse_args(argv)
     try:
-        return args.run(args)
+        status = args.run(args)
+        sys.stdout.flush()
+        return status
+    except BrokenPipeError:
+        # Whoever read our output has seen enough, such as head. What Python still holds goes nowhere.
+        with contextlib.suppress(OSError, ValueError):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 141  # as a shell calls the end by SIGPIPE
     except GpenError as error:
         print(f"gpen-nodes: {error}", file=sys.stderr)
         return 1

@@ -9,10 +9,10 @@ from typing import Any
 
 import torch
 
+from ..batch import check_plan, check_room, find_pictures, names_file, plan_jobs
 from ..degradation import EVALUATION_RECIPE, DegradationRecipe, degrade
-from ..errors import OptionError
 from ..image_files import write_image_file
-from .inputs import add_max_pixels, plan_outputs, read_input
+from .inputs import add_max_pixels, read_input, say
 
 __all__ = ["add_parsers"]
 
@@ -38,6 +38,7 @@ def add_parsers(commands: Any) -> None:
                 metavar=("LOW", "HIGH"),
                 help=f"default: {low:g} {high:g}",
             )
+    p.add_argument("--overwrite", action="store_true", help="replace files that are there, but no input")
     add_max_pixels(p)
     p.set_defaults(run=run)
 
@@ -48,12 +49,17 @@ def run(args: argparse.Namespace) -> int:
     ranges = {name: tuple(v) for name, v in vars(args).items() if isinstance(v, list) and name != "input"}
     recipe = dataclasses.replace(recipe, **ranges)
     generator = torch.Generator().manual_seed(args.seed)
-    for source, target in plan_outputs(args.input, args.output, suffix="_degraded"):
-        if target.resolve() == source.resolve():
-            raise OptionError(f"{target} is the input. Name another --output.")
-        picture = read_input(source, args.max_pixels)
+    below = [] if args.output is None or names_file(args.output) else [Path(args.output).resolve()]
+    pictures = find_pictures(args.input, below)
+    for sentence in pictures.left_out:
+        say(sentence)
+    jobs = plan_jobs(pictures.found, args.output, suffix="_degraded")
+    check_plan(jobs, overwrite=args.overwrite, kept=[job.source for job in jobs])
+    check_room(jobs)
+    for job in jobs:
+        picture = read_input(job.source, args.max_pixels)
         degraded, drawn = degrade(picture.image, recipe, generator)
-        Path(target).parent.mkdir(parents=True, exist_ok=True)
-        write_image_file(target, degraded, like=picture, overwrite=True)
-        print(f"{target}: {drawn[0]}")
+        job.output.parent.mkdir(parents=True, exist_ok=True)
+        write_image_file(job.output, degraded, like=picture, overwrite=True)
+        print(f"{job.output}: {drawn[0]}")
     return 0

@@ -3,26 +3,41 @@
 from __future__ import annotations
 
 import argparse
-import dataclasses
 import json
+import os
+import threading
+from collections.abc import Generator
+from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import Any
 
-import torch
-from torch import Tensor
 from tqdm import tqdm
 
 from ..atomic import remedy, replacing
-from ..errors import FaceError, GpenError, OptionError
-from ..faces import ORDERS, RestoreOptions, judge_crop
+from ..batch import (
+    Delivery,
+    Engine,
+    Job,
+    Outcome,
+    Restored,
+    Restoring,
+    Steps,
+    check_room,
+    failed,
+    overlapped,
+    signals_interrupt,
+)
+from ..errors import OptionError, printable
+from ..faces import ORDERS, RestoreOptions
 from ..host import LocalHost
-from ..image_files import ImageFile, write_image_file
-from ..images import resize
-from ..inference import BACKENDS, DTYPES, Restorer, get_restorer
-from ..pipeline import check_aligned, restore_image
+from ..inference import BACKENDS, DTYPES
+from ..pipeline import restore_image
 from ..weight_files import model_path, shipped_model
-from .inputs import add_max_pixels, plan_outputs, read_input, say
+from .devices import chosen_devices, load_engines, threads_for
+from .inputs import add_max_pixels, allow_large_images, say
 from .options import add_options, chosen_options
+from .restore_plan import RestorePlan, plan_restoring
+from .tally import Tally
 
 __all__ = ["add_parsers"]
 
@@ -55,6 +70,7 @@ def add_parsers(commands: Any) -> None:
     add_options(p, RestoreOptions(), OPTIONS, order=ORDERS)
     add_max_pixels(p)
     p.add_argument("--device", help="such as cpu, cuda:1, mps; else the best one")
+    p.add_argument("--devices", metavar="LIST", help="several at once: cuda:0,cuda:1 or cpu*2")
     p.add_argument("--dtype", choices=["auto", *sorted(DTYPES)], default="auto")
     p.add_argument(
         "--backend",
@@ -73,7 +89,14 @@ def add_parsers(commands: Any) -> None:
         "--compare", action="store_true", help="also write before | after beside the output, _compare"
     )
     p.add_argument("--report", metavar="FILE", help="write what was done to each face as JSON")
-    p.add_argument("--overwrite", action="store_true", help="allow an output to replace an input")
+    p.add_argument(
+        "--overwrite", action="store_true", help="allow outputs to replace inputs and files of other origin"
+    )
+    p.add_argument("--dry_run", action="store_true", help="show which file becomes which, and do nothing")
+    p.add_argument("--redo", action="store_true", help="also do what an earlier run of this job has finished")
+    p.add_argument(
+        "--shard", metavar="I/N", help="do only part I of N, for N machines that share the folders"
+    )
     p.add_argument(
         "--force", action="store_true", help="restore even what does not look like an aligned face"
     )
@@ -83,163 +106,119 @@ def add_parsers(commands: Any) -> None:
 def run(args: argparse.Namespace) -> int:
     """Restore every input; 1 if any failed."""
     options = chosen_options(args, RestoreOptions(), OPTIONS)
-    _check_device(args.device)
-    pairs = plan_outputs(args.input, args.output, suffix="_restored")
-    if not args.overwrite:
-        _spare_inputs(pairs)
-    restorer = get_restorer(
-        model_path(args.model_path) if args.model_path else shipped_model(),
-        args.dtype,
-        LocalHost(args.device).device,
-        backend="cuda_graphs" if args.cuda_graphs else args.backend,
-    )
-    if args.size is not None and args.size != restorer.size:
-        raise OptionError(
-            f"--size {args.size} contradicts the checkpoint, which restores at {restorer.size} px. "
-            "Leave --size out or choose another --model_path."
+    devices = chosen_devices(args)
+    weights = Path(model_path(args.model_path) if args.model_path else shipped_model())
+    plan = plan_restoring(args, options, weights)
+    if args.dry_run:
+        return _show(plan, args)
+    check_room(plan.pending)
+    stopped = threading.Event()
+    with ExitStack() as stack:
+        stack.enter_context(signals_interrupt())
+        stack.enter_context(threads_for(devices))
+        if plan.manifest is not None:
+            stack.enter_context(plan.manifest.held())
+        engines = load_engines(args, weights, devices, stopped)
+        delivery = Delivery(plan.manifest, plan.name)
+        restoring = Restoring(
+            options,
+            plan.settings,
+            delivery,
+            engines[0].restorer.input_size,
+            [engine.host for engine in engines],
+            face_align=args.face_align,
+            force=args.force,
+            max_pixels=args.max_pixels,
         )
-    entries: list[dict[str, Any]] = []
-    try:
-        for source, target in tqdm(pairs, desc="pictures", unit="", disable=len(pairs) < 2 or None):
-            entries.append(_attempt(source, target, restorer, options, args))
-    finally:
-        if args.report:
-            _write_report(args.report, entries)
-    return _summarise(entries)
-
-
-def _write_report(report: str, entries: list[dict[str, Any]]) -> None:
-    try:
-        with replacing(Path(report)) as path:
-            path.write_text(json.dumps({"images": entries}, indent=2) + "\n")
-    except OSError as error:
-        raise OptionError(f"--report {report} cannot be written: {remedy(error)}") from error
-
-
-def _check_device(device: str | None) -> None:
-    if device is not None:
+        folders = plan.folders()
+        delivery.clear(folders)
+        tally = Tally(keep=bool(args.report))
         try:
-            torch.zeros(1, device=device)
-        except Exception as error:  # Each backend has its own way to say that it is not there.
-            reason = str(error).strip().splitlines()[0]
-            raise OptionError(f"--device {device} cannot be used here: {reason}") from error
+            _restore_all(plan, restoring, engines, stopped, tally, alone=args.face_align)
+        finally:
+            delivery.clear(folders)
+            if args.report:
+                _write_report(args.report, tally.entries)
+    return tally.summarise(len(plan.finished))
 
 
-def _spare_inputs(pairs: list[tuple[Path, Path]]) -> None:
-    inputs = {source.resolve() for source, _ in pairs}
-    for _, target in pairs:
-        if target.resolve() in inputs:
-            raise OptionError(
-                f"{target} is an input and would be replaced. Name another --output, or add --overwrite."
-            )
+def _show(plan: RestorePlan, args: argparse.Namespace) -> int:
+    """What would be done; nothing is read or written but the manifest."""
+    for job in plan.jobs:
+        files = [*job.files(), *([f"{job.face_file(None, '')}"[:-5] + "_*.png"] if job.faces else [])]
+        state = " (finished)" if job.output in plan.finished else ""
+        print(printable(f"{job.source} -> {', '.join(map(str, files))}{state}"))
+    if args.report:
+        print(printable(f"report -> {args.report}"))
+    for sentence in plan.left_out:
+        print(sentence)
+    print(f"{len(plan.pending)} to be done, {len(plan.finished)} finished before. Nothing was written.")
+    return 0
 
 
-def _attempt(
-    source: Path, target: Path, restorer: Restorer, options: RestoreOptions, args: argparse.Namespace
-) -> dict[str, Any]:
-    """Restore one file and say what became of it. A failure is told, recorded, and stops no other file."""
-    entry: dict[str, Any] = {"input": str(source), "output": None, "faces": []}
-    try:
-        picture = read_input(source, args.max_pixels)
-        if picture.damage:
-            entry["damage"] = list(picture.damage)
-        entry["faces"] = _restore_file(source, picture, target, restorer, options, args)
-        entry["output"] = str(target)
-    except GpenError as error:
-        entry["error"] = str(error)
-    except (OSError, RuntimeError, ValueError, MemoryError) as error:
-        entry["error"] = f"{type(error).__name__}: {error}"
-    if "error" in entry:
-        say(f"{source}: {entry['error']}")
-    return entry
+def _restore_all(
+    plan: RestorePlan,
+    restoring: Restoring,
+    engines: list[Engine],
+    stopped: threading.Event,
+    tally: Tally,
+    *,
+    alone: bool,
+) -> None:
+    allow_large_images()
+    for sentence in plan.left_out:
+        say(sentence)
+    pending = plan.pending
+    steps = Steps(restoring.prepare, restoring.restore, restoring.finish, stopped.set)
+    faces = max(engine.restorer.chunk(engine.host.device) for engine in engines)
+    # Torch's own threads stay as they are: another number of them changes last bits of what is found.
+    workers = max(1, min(8, (os.cpu_count() or 1) // 4))
+    if alone and len(pending) == 1:
+        results = _one(pending[0], restoring, engines[0])
+    else:
+        results = overlapped(pending, steps, engines, faces=faces, workers=workers)
+    bar = tqdm(total=len(plan.jobs), desc="pictures", unit="", disable=len(plan.jobs) < 2 or None)
+    with bar, closing(results):  # Its threads have ended before what they began is removed.
+        for job in plan.jobs:
+            if record := plan.finished.get(job.output):
+                tally.add(Outcome(_moved(record.entry, job)))
+            else:
+                _, result = next(results)
+                tally.add(failed(job, result) if isinstance(result, Exception) else result)
+            bar.update()
 
 
-def _restore_file(
-    source: Path,
-    picture: ImageFile,
-    target: Path,
-    restorer: Restorer,
-    options: RestoreOptions,
-    args: argparse.Namespace,
-) -> list[dict[str, Any]]:
-    restored, reports = (_restore_photo if args.face_align else _restore_crop)(
-        source, picture, restorer, options, args
-    )
-    target.parent.mkdir(parents=True, exist_ok=True)
-    write_image_file(target, restored, like=picture, overwrite=True)
-    if args.compare:
-        before = resize(picture.image, *restored.shape[1:3])
-        both = torch.cat((before, restored), dim=2)
-        like = dataclasses.replace(picture, alpha=None)
-        write_image_file(
-            target.with_name(f"{target.stem}_compare{target.suffix}"), both, like=like, overwrite=True
-        )
-    return reports
+def _moved(entry: dict[str, Any], job: Job) -> dict[str, Any]:
+    """The entry of an earlier run, with the paths as they are called now."""
+    return entry | {"input": str(job.source), "output": str(job.output)}
 
 
-def _restore_photo(
-    source: Path, picture: ImageFile, restorer: Restorer, options: RestoreOptions, args: argparse.Namespace
-) -> tuple[Tensor, list[dict[str, Any]]]:
+def _one(job: Job, restoring: Restoring, engine: Engine) -> Generator[tuple[Job, Any], None, None]:
+    """What ``overlapped`` gives, for a photo that is alone."""
+    yield job, _attempt(job, restoring, engine)
+
+
+def _attempt(job: Job, restoring: Restoring, engine: Engine) -> Outcome | Exception:
+    """One photo, with progress by its faces."""
     with tqdm(desc="faces", unit="", leave=False, disable=None) as bar:
 
         def show(done: int, total: int) -> None:
             bar.total, bar.n = total, done
             bar.refresh()
 
-        host = LocalHost(args.device, show)
-        result = restore_image(picture.image, restorer, options, host=host)
-    if not result.reports:
-        say(f"{source}: no face found; the picture is unchanged. A lower --min_score finds more.")
-    if args.save_faces:
-        for k, (before, after) in enumerate(zip(result.aligned, result.faces, strict=True)):
-            _save_face(args.save_faces, f"{source.stem}_face{k:02d}", before.crop, after.crop)
-    return result.image, [report.to_dict() for report in result.reports]
-
-
-def _restore_crop(
-    source: Path, picture: ImageFile, restorer: Restorer, options: RestoreOptions, args: argparse.Namespace
-) -> tuple[Tensor, list[dict[str, Any]]]:
-    """The whole picture is one aligned face; the result has the model's size."""
-    if not args.force:
+        host = LocalHost(engine.host.device, show)
         try:
-            check_aligned(picture.image, options, host=LocalHost(args.device))
-        except FaceError as error:
-            raise FaceError(
-                f"{error} Add --face_align to find and align the faces of a photo, or --force to restore it "
-                "as it is."
-            ) from error
-    crop = resize(picture.image, restorer.input_size, restorer.input_size)
-    restored = restorer.restore(crop, LocalHost(args.device))
-    before = resize(crop, *restored.shape[1:3])
-    face, judgement, _ = judge_crop(before[0], restored[0], options)
-    restored = torch.lerp(before, face[None], options.paste.strength)
-    if args.save_faces:
-        _save_face(args.save_faces, source.stem, crop[0], restored[0])
-    height, width = picture.image.shape[1:3]
-    found = {
-        "box": [0, 0, width, height],
-        "landmarks": None,
-        "score": None,
-        "size": float(min(width, height)),
-    }
-    decided = None if judgement is None else judgement.to_dict()
-    return restored, [
-        found | {"image_index": 0, "selected": True, "restored": True, "why": "", "judgement": decided}
-    ]
+            file, key = restoring.read(job)
+            result = restore_image(file.image, engine.restorer, restoring.options, host=host)
+            return restoring.write(job, file, key, Restored.of(result))
+        except Exception as error:
+            return error
 
 
-def _save_face(folder: str, name: str, before: Tensor | None, after: Tensor | None) -> None:
-    Path(folder).mkdir(parents=True, exist_ok=True)
-    for when, crop in (("aligned", before), ("restored", after)):
-        if crop is not None:
-            write_image_file(Path(folder) / f"{name}_{when}.png", crop, overwrite=True)
-
-
-def _summarise(entries: list[dict[str, Any]]) -> int:
-    failed = [entry for entry in entries if "error" in entry]
-    restored = sum(face["restored"] for entry in entries for face in entry["faces"])
-    if len(entries) > 1 or failed:
-        say(f"{len(entries) - len(failed)} of {len(entries)} pictures done, {restored} faces restored.")
-    else:
-        say(f"{entries[0]['output']}: {restored} face{'' if restored == 1 else 's'} restored.")
-    return 1 if failed else 0
+def _write_report(report: str, entries: list[dict[str, Any]]) -> None:
+    try:
+        Path(report).parent.mkdir(parents=True, exist_ok=True)
+        with replacing(Path(report)) as path:
+            path.write_text(json.dumps({"images": entries}, indent=2) + "\n")
+    except OSError as error:
+        raise OptionError(f"--report {report} cannot be written: {remedy(error)}") from error

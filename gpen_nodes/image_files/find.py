@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 from ..errors import ImageError, printable
@@ -30,13 +31,13 @@ def find_image_files(folder: str | Path) -> list[Path]:
     return found
 
 
-def describe_left_out(folder: str | Path) -> str | None:
-    """A sentence on the files that ``find_image_files`` leaves out, hidden ones apart; None without any."""
+def describe_left_out(folder: str | Path, known: Callable[[Path], bool] = lambda path: False) -> str | None:
+    """A sentence on the files that ``find_image_files`` leaves out; hidden and known ones aren't named."""
     left_out = []
     for path in sorted(Path(folder).rglob("*")):
         inside = path.relative_to(folder)
         hidden = any(part.startswith(".") for part in inside.parts)
-        if hidden or path.is_dir() or (is_image_file_name(path.name) and path.is_file()):
+        if hidden or path.is_dir() or known(path) or (is_image_file_name(path.name) and path.is_file()):
             continue
         package = missing_package(path.name)
         left_out.append(printable(str(inside)) + (f" (needs {package})" if package else ""))

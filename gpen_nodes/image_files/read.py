@@ -65,16 +65,16 @@ def read_image_file(path: str | os.PathLike[str], max_pixels: int | None = None)
             or of 32-bit values.
     """
     path = Path(path)
-    if path.is_dir():
-        raise ImageError(f"{path} is a folder; expected an image file.")
-    if not path.exists():
-        raise ImageError(f"{path} does not exist. Check the path.")
-    if not path.is_file():
-        raise ImageError(f"{path} is a pipe, a socket or a device; expected an image file on a disk.")
     try:
+        if path.is_dir():
+            raise ImageError(f"{path} is a folder; expected an image file.")
+        if not path.exists():
+            raise ImageError(f"{path} does not exist. Check the path.")
+        if not path.is_file():
+            raise ImageError(f"{path} is a pipe, a socket or a device; expected an image file on a disk.")
         stream = path.open("rb")
     except OSError as error:
-        raise ImageError(f"{path} cannot be read: {remedy(error)}") from error
+        raise ImageError(f"{path} cannot be read: {remedy(error, reading=True)}") from error
     with stream:
         return decode_image_file(stream, str(path), max_pixels)
 

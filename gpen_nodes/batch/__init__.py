@@ -1,0 +1,37 @@
+"""Jobs of many pictures: planned, resumed, overlapped, and delivered whole."""
+
+from __future__ import annotations
+
+from .checks import check_plan, check_room
+from .deliver import Delivery
+from .manifest import Manifest, Record, manifest_path, settings_key
+from .overlap import Steps, overlapped
+from .plan import Job, Shard, names_file, plan_jobs
+from .restoring import Engine, Outcome, Restored, Restoring, StoppableHost, failed
+from .search import Pictures, find_pictures
+from .signals import signals_interrupt
+
+__all__ = [
+    "Delivery",
+    "Engine",
+    "Job",
+    "Manifest",
+    "Outcome",
+    "Pictures",
+    "Record",
+    "Restored",
+    "Restoring",
+    "Shard",
+    "Steps",
+    "StoppableHost",
+    "check_plan",
+    "check_room",
+    "failed",
+    "find_pictures",
+    "manifest_path",
+    "names_file",
+    "overlapped",
+    "plan_jobs",
+    "settings_key",
+    "signals_interrupt",
+]

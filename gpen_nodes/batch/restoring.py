@@ -1,0 +1,254 @@
+"""The steps of one picture in a job: read and find, restore, paste and write."""
+
+from __future__ import annotations
+
+import dataclasses
+import shutil
+import threading
+import zlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ..atomic import remedy
+from ..crops import replace_crops, stack_crops
+from ..errors import FaceError, GpenError
+from ..faces import RestoreOptions, judge_crop
+from ..host import LocalHost
+from ..image_files import ImageFile, read_image_file, write_image_file
+from ..images import resize
+from ..inference import Restorer
+from ..pipeline import FoundFaces, Restoration, check_aligned, find_and_align, judge_and_paste
+from .deliver import Delivery, Write
+from .manifest import settings_key
+from .plan import Job
+
+__all__ = ["Engine", "Outcome", "Restored", "Restoring", "StoppableHost", "failed"]
+
+
+class StoppableHost(LocalHost):
+    """A host that raises Ctrl-C in whatever thread it is asked, once the job is to end."""
+
+    def __init__(self, device: str | torch.device | None, stopped: threading.Event, *more: Any) -> None:
+        super().__init__(device, *more)
+        self._stopped = stopped
+
+    def check_interrupt(self) -> None:
+        if self._stopped.is_set():
+            raise KeyboardInterrupt
+
+
+@dataclass(frozen=True, eq=False)
+class Engine:
+    """A network, and the host on whose device it runs."""
+
+    restorer: Restorer
+    host: LocalHost
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of a picture: its entry in the report, and what the user is told."""
+
+    entry: dict[str, Any]
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, eq=False)
+class Picture:
+    """A picture that has been read. As ``Ready`` of ``overlap``."""
+
+    file: ImageFile
+    key: str
+    crops: Tensor
+    found: FoundFaces | None = None
+
+    @property
+    def pixels(self) -> int:
+        return self.file.image.shape[1] * self.file.image.shape[2]
+
+
+@dataclass(frozen=True, eq=False)
+class Restored:
+    """What is to be written of a picture.
+
+    Attributes:
+        image: [1, H, W, C].
+        reports: plain values, one for each face that was found.
+        faces: number (None where the picture is one face) and crop before and after.
+        changed: whether any pixel may have changed.
+    """
+
+    image: Tensor
+    reports: list[dict[str, Any]]
+    faces: list[tuple[int | None, Tensor | None, Tensor | None]] = field(default_factory=list)
+    changed: bool = True
+
+    @classmethod
+    def of(cls, result: Restoration) -> Restored:
+        pairs = zip(result.aligned, result.faces, strict=True)
+        return cls(
+            result.image,
+            [report.to_dict() for report in result.reports],
+            [(number, before.crop, after.crop) for number, (before, after) in enumerate(pairs)],
+            changed=bool(result.faces),
+        )
+
+
+class Restoring:
+    """How each picture of a job is restored.
+
+    Args:
+        options: for every picture.
+        settings: all that decides what is written, for the manifest.
+        delivery: the way to the files' places.
+        input_size: side of the network's faces.
+        hosts: on whose devices faces are found, in turn.
+        face_align: pictures are photos; else each is one aligned face.
+        force: take what does not look like an aligned face.
+    """
+
+    def __init__(
+        self,
+        options: RestoreOptions,
+        settings: dict[str, Any],
+        delivery: Delivery,
+        input_size: int,
+        hosts: Sequence[LocalHost],
+        *,
+        face_align: bool,
+        force: bool = False,
+        max_pixels: int | None = None,
+    ) -> None:
+        self.options, self._settings, self._delivery = options, settings, delivery
+        self._size, self._hosts = input_size, hosts
+        self._face_align, self._force, self._max_pixels = face_align, force, max_pixels
+
+    def read(self, job: Job) -> tuple[ImageFile, str]:
+        """A picture and its key for the manifest, which is taken first: it may be changed meanwhile.
+
+        Raises:
+            ImageError: it cannot be read, or its results would have too long names.
+        """
+        job.check_names()
+        try:
+            key = settings_key(job.source, self._settings)
+        except OSError:
+            key = ""  # Reading it will say why.
+        return read_image_file(job.source, self._max_pixels), key
+
+    def prepare(self, job: Job) -> Picture:
+        """Read a picture and find and align its faces."""
+        file, key = self.read(job)
+        host = self._hosts[zlib.crc32(job.name.encode("utf-8", "surrogateescape")) % len(self._hosts)]
+        if self._face_align:
+            found = find_and_align(file.image, self._size, self.options, host=host)
+            return Picture(file, key, stack_crops(found.aligned, self._size), found)
+        if not self._force:
+            _check_crop(file.image, self.options, host)
+        return Picture(file, key, resize(file.image, self._size, self._size))
+
+    @staticmethod
+    def restore(engine: Engine, crops: Tensor) -> Tensor:
+        return engine.restorer.restore(crops, engine.host)
+
+    def finish(self, job: Job, picture: Picture, crops: Tensor) -> Outcome:
+        """Paste and write, from the restored crops."""
+        if picture.found is not None:
+            faces = replace_crops(picture.found.aligned, crops) if len(crops) else ()
+            restored = Restored.of(judge_and_paste(picture.found, faces, self.options))
+        else:
+            restored = _restored_crop(picture, crops, self.options)
+        return self.write(job, picture.file, picture.key, restored)
+
+    def write(self, job: Job, file: ImageFile, key: str, restored: Restored) -> Outcome:
+        """Write all that a picture becomes."""
+        notes = [
+            f"{job.source} is damaged: {what}. It is used as far as it can be read." for what in file.damage
+        ]
+        if file.frames > 1:
+            notes.append(f"{job.source}: only the first of {file.frames} frames is used.")
+        copied = _can_be_copied(job, file, restored)
+        if not restored.reports:
+            state = "unchanged" if copied else f"only stored anew, as {job.output.suffix}"
+            turns = "" if self.options.detect.quarter_turns else ", --quarter_turns faces on their side"
+            notes.append(
+                f"{job.source}: no face found; the picture is {state}. A lower --min_score finds more{turns}."
+            )
+        entry: dict[str, Any] = {
+            "input": str(job.source),
+            "output": str(job.output),
+            "faces": restored.reports,
+        }
+        if file.damage:
+            entry["damage"] = list(file.damage)
+        self._delivery.deliver(job, key, _files(job, file, restored, copied), entry)
+        return Outcome(entry, tuple(notes))
+
+
+def failed(job: Job, error: Exception) -> Outcome:
+    """The outcome of a picture that could not be done."""
+    if isinstance(error, GpenError):
+        said = str(error)
+    elif isinstance(error, OSError):
+        said = remedy(error)
+    elif isinstance(error, MemoryError):
+        said = "There is too little memory for it. Scale it down first."
+    else:
+        said = f"A fault of this program, please report it: {type(error).__name__}: {error}"
+    entry = {"input": str(job.source), "output": None, "faces": [], "error": said}
+    return Outcome(entry, (f"{job.source}: {said}",))
+
+
+def _check_crop(image: Tensor, options: RestoreOptions, host: LocalHost) -> None:
+    try:
+        check_aligned(image, options, host=host)
+    except FaceError as error:
+        raise FaceError(
+            f"{error} Add --face_align to find and align the faces of a photo, or --force to restore it "
+            "as it is."
+        ) from error
+
+
+def _restored_crop(picture: Picture, crops: Tensor, options: RestoreOptions) -> Restored:
+    """The whole picture is one aligned face; the result has the model's size."""
+    before = resize(picture.crops, *crops.shape[1:3])
+    face_crop, judgement, _ = judge_crop(before[0], crops[0], options)
+    restored = torch.lerp(before, face_crop[None], options.paste.strength)
+    height, width = picture.file.image.shape[1:3]
+    face = {"box": [0, 0, width, height], "landmarks": None, "score": None, "size": float(min(width, height))}
+    decided = None if judgement is None else judgement.to_dict()
+    report = face | {"image_index": 0, "selected": True, "restored": True, "why": "", "judgement": decided}
+    return Restored(restored, [report], [(None, picture.crops[0], restored[0])])
+
+
+def _can_be_copied(job: Job, file: ImageFile, restored: Restored) -> bool:
+    """Whether the file's own bytes are the result: JPEG loses something each time that it is encoded."""
+    same = job.source.suffix.lower() == job.output.suffix.lower()
+    return same and not restored.changed and not file.damage
+
+
+def _files(job: Job, file: ImageFile, restored: Restored, copied: bool) -> dict[Path, Write]:
+    """What writes each file that a picture becomes."""
+
+    def image(pixels: Tensor, like: ImageFile | None = None) -> Callable[[Path], None]:
+        return lambda path: write_image_file(path, pixels, like=like, overwrite=True)
+
+    def copy(path: Path) -> None:
+        shutil.copyfile(job.source, path)
+
+    files: dict[Path, Write] = {job.output: copy if copied else image(restored.image, file)}
+    if job.compare:
+        before = resize(file.image, *restored.image.shape[1:3])
+        both = torch.cat((before, restored.image), dim=2)
+        files[job.compare] = image(both, dataclasses.replace(file, alpha=None))
+    if job.faces:
+        for number, *crops in restored.faces:
+            for when, crop in zip(("aligned", "restored"), crops, strict=True):
+                if crop is not None:
+                    files[job.face_file(number, when)] = image(crop)
+    return files

@@ -1,0 +1,79 @@
+"""What ``gpen-nodes restore`` is going to do."""
+
+from __future__ import annotations
+
+import argparse
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ..batch import (
+    Job,
+    Manifest,
+    Record,
+    Shard,
+    check_plan,
+    find_pictures,
+    manifest_path,
+    names_file,
+    plan_jobs,
+)
+from ..faces import RestoreOptions
+from ..weight_files import sha256
+
+__all__ = ["RestorePlan", "plan_restoring"]
+
+
+@dataclass(frozen=True)
+class RestorePlan:
+    """What is to be done: all pictures of this part, those that are finished with their lines."""
+
+    name: str
+    jobs: list[Job]
+    finished: dict[Path, Record]
+    left_out: list[str]
+    settings: dict[str, Any]
+    manifest: Manifest | None
+
+    @property
+    def pending(self) -> list[Job]:
+        return [job for job in self.jobs if job.output not in self.finished]
+
+    def folders(self) -> set[Path]:
+        """All that are written to."""
+        folders = {file.parent for job in self.jobs for file in job.files()}
+        folders |= {job.faces.parent for job in self.jobs if job.faces}
+        return {Path(os.path.realpath(folder)) for folder in folders}
+
+
+def plan_restoring(args: argparse.Namespace, options: RestoreOptions, weights: Path) -> RestorePlan:
+    shard = Shard.parse(args.shard) if args.shard else None
+    named = args.output is not None and names_file(args.output)
+    top = Path(args.input[0]) if os.path.isdir(args.input[0]) else Path(args.input[0]).parent
+    path = manifest_path(args.output, top, shard)
+    # One file that the user named is made anew each time; of others beside it, we must know whose they are.
+    manifest = None if named and not (args.compare or args.save_faces) else Manifest(path)
+    below = [] if args.output is None or named else [Path(os.path.realpath(args.output))]
+    below += [Path(os.path.realpath(args.save_faces))] if args.save_faces else []
+    pictures = find_pictures(args.input, below, manifest.made_from_other if manifest else lambda _: False)
+    jobs = plan_jobs(
+        pictures.found, args.output, suffix="_restored", compare=args.compare, faces=args.save_faces
+    )
+    kept = [weights, *([Path(options.detect.detector_weights)] if options.detect.detector_weights else [])]
+    is_result = manifest.made if manifest else lambda _: False
+    check_plan(jobs, report=args.report, overwrite=args.overwrite, is_result=is_result, kept=kept)
+    settings = {
+        "model": sha256(weights) if weights.is_file() else None,
+        "options": {name: option.default for name, option in options.described().items()},
+        **{
+            name: getattr(args, name)
+            for name in ("dtype", "backend", "face_align", "force", "compare", "save_faces")
+        },
+    }
+    jobs = [job for job in jobs if shard is None or shard.has(job.name)]
+    finished = {}
+    if manifest is not None and not args.redo:
+        known = ((job.output, manifest.is_finished(job, settings)) for job in jobs)
+        finished = {output: record for output, record in known if record}
+    return RestorePlan(path.name, jobs, finished, pictures.left_out, settings, manifest)

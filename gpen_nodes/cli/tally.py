@@ -1,0 +1,43 @@
+"""What has become of a job's pictures, for the user and the report."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ..batch import Outcome
+from .inputs import say
+
+__all__ = ["Tally"]
+
+
+class Tally:
+    """What has become of the pictures; ``entries`` are kept for the report alone."""
+
+    def __init__(self, *, keep: bool) -> None:
+        self.entries: list[dict[str, Any]] = []
+        self._keep = keep
+        self._done = self._failed = self._faces = 0
+        self._last: str | None = None
+
+    def add(self, outcome: Outcome) -> None:
+        for note in outcome.notes:
+            say(note)
+        entry = outcome.entry
+        if self._keep:
+            self.entries.append(entry)
+        self._failed += "error" in entry
+        self._done += "error" not in entry
+        self._faces += sum(face["restored"] for face in entry["faces"])
+        self._last = entry["output"]
+
+    def summarise(self, before: int) -> int:
+        """Tell the user; the exit status."""
+        earlier = f", {before} of them before" if before else ""
+        if self._done + self._failed > 1 or self._failed:
+            total = self._done + self._failed
+            say(f"{self._done} of {total} pictures done{earlier}, {self._faces} faces restored.")
+        elif self._done:
+            say(f"{self._last}: {self._faces} face{'' if self._faces == 1 else 's'} restored{earlier}.")
+        else:
+            say("No picture is in this part.")
+        return 1 if self._failed else 0
