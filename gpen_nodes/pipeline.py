@@ -96,7 +96,7 @@ def restore_image(
     restored = restore_faces(restorer, aligned, host)
     verdicts = judge_faces(batch, aligned, restored, options)
     faces = tuple(verdict.face for verdict in verdicts if verdict.accepted)
-    pasted, changed = paste_back(batch, faces, options.paste, mask=mask)
+    pasted, changed = paste_back(batch, faces, options.paste, mask=mask, host=host)
     before = tuple(face for face, verdict in zip(aligned, verdicts, strict=True) if verdict.accepted)
     return Restoration(pasted, changed, faces, before, tuple(report_faces(choices, verdicts)))
 

@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ..host import Host
+from ..host import Host, tell_stage
 from ..model import Gpen
 from ..torch_state import own_arithmetic
 from .backends import make_backend, placed
@@ -52,8 +52,11 @@ def choose_dtype(network: Gpen, host: Host, backend: str = "folded") -> str | No
 
 
 def _first_close_enough(network: Gpen, host: Host, backend: str, names: list[str]) -> str:
+    stage = "Trying which dtype is exact"  # slow on a busy machine
+    tell_stage(host, stage, 0, len(names) + 1)
     exact = _restored(network, "fp32", host, backend)
-    for name in names:
+    for done, name in enumerate(names, 1):
+        tell_stage(host, stage, done, len(names) + 1)
         try:
             error = _restored(network, name, host, backend) - exact
         except RuntimeError as reason:
