@@ -18,7 +18,7 @@ WEB_DIRECTORY = "./web"
 async def comfy_entrypoint() -> Any:
     """Called by ComfyUI once it has loaded its own nodes."""
     _import_core(Path(__file__).resolve().parent / "gpen_nodes")
-    from .comfy_nodes import GpenExtension
+    from .comfyui_extension.nodes import GpenExtension
 
     return GpenExtension()
 

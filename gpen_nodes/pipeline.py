@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -52,11 +52,16 @@ class Restoration:
 
     @property
     def text(self) -> str:
-        """What was done, for reading: a line for each face, and for each image without one."""
+        """What was done, for reading: a line for each face, and for each image without one.
+
+        The faces of an image are numbered from 0, as ``draw_faces`` and ``indices`` number them.
+        """
         lines = []
         for index in range(len(self.image)):
-            own = [str(report) for report in self.reports if report.face.image_index == index]
-            lines += [f"image {index}: {line}" for line in own or ["no face found, unchanged"]]
+            own = [report for report in self.reports if report.face.image_index == index]
+            found = [f"{number}: {report}" for number, report in enumerate(own)]
+            lines += [f"image {index}, {line}" for line in found]
+            lines += [] if found else [f"image {index}: no face found, unchanged"]
         return "\n".join(lines)
 
 
@@ -98,7 +103,10 @@ def restore_image(
     faces = tuple(verdict.face for verdict in verdicts if verdict.accepted)
     pasted, changed = paste_back(batch, faces, options.paste, mask=mask, host=host)
     before = tuple(face for face, verdict in zip(aligned, verdicts, strict=True) if verdict.accepted)
-    return Restoration(pasted, changed, faces, before, tuple(report_faces(choices, verdicts)))
+    reports = tuple(report_faces(choices, verdicts))
+    if options.paste.strength == 0:
+        reports = tuple(replace(one, restored=False, why=one.why or "strength is 0") for one in reports)
+    return Restoration(pasted, changed, faces, before, reports)
 
 
 def check_aligned(

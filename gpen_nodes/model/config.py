@@ -58,6 +58,24 @@ def _highest(state: Mapping[str, Tensor], pattern: str) -> int:
     return max(map(int, found), default=-1)
 
 
+# Networks that lie in the same folders as GPEN's, by a part of a tensor's name that no other has.
+_FOREIGN = {
+    "stylegan_decoder": "GFPGAN",
+    "fuse_convs_dict": "CodeFormer",
+    "quantize.embedding": "a codebook network such as RestoreFormer",
+    "body.0.rdb1": "an upscaler (ESRGAN)",
+    "model.1.sub.0.RDB1": "an upscaler (ESRGAN)",
+    "BboxHead": "a detector of faces (RetinaFace)",
+}
+
+
+def _name_foreign(state: Mapping[str, Tensor]) -> str:
+    """What else than a GPEN a file holds, as well as it is known."""
+    known = (label for part, label in _FOREIGN.items() if any(f".{part}" in f".{name}" for name in state))
+    label = next(known, None)
+    return "not a GPEN" if label is None else f"{label}, not a GPEN, and needs that network's own node"
+
+
 def _tensor(state: Mapping[str, Tensor], name: str, dims: int) -> Tensor:
     tensor = state.get(name)
     if tensor is None or tensor.dim() != dims:
@@ -187,7 +205,8 @@ class GpenConfig:
             )
         if "generator.input.input" not in state:
             raise ArchitectureError(
-                f"This is not a GPEN: expected a tensor generator.input.input, found {_describe(state)}."
+                f"This is {_name_foreign(state)}: expected a tensor generator.input.input, found "
+                f"{_describe(state)}."
             )
         narrow = _tensor(state, "generator.input.input", 4).shape[1] / 512
         last_rgb = _highest(state, r"generator\.to_rgbs\.(\d+)\.")

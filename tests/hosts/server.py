@@ -43,7 +43,7 @@ class Server:
         self.descriptions = self._wait()
 
     def _wait(self) -> dict[str, Any]:
-        for _ in range(240):
+        for _ in range(1200):  # a busy machine takes minutes
             if self.process.poll() is not None:
                 break
             try:
