@@ -90,7 +90,7 @@ def test_cancelling_stops_soon_and_the_next_run_works(server, picture):
 
 def test_the_host_serves_what_explains_the_nodes(server):
     templates = server.call("/workflow_templates")
-    assert "restore_photo" in templates["gpen-nodes"]
+    assert "Restore a photo" in templates["gpen-nodes"]
     texts = server.call("/i18n")
     assert texts["zh"]["nodeDefs"]["GPEN_Restore"]["display_name"] == "修复已对齐人脸 (GPEN)"
 
