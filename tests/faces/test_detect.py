@@ -247,6 +247,9 @@ def test_a_host_is_asked_within_an_image_and_told_of_each(astronaut: Tensor) -> 
     assert host.asked > 20
     with pytest.raises(KeyboardInterrupt):
         find_faces(astronaut, host=Counting(last=5))
+    large = Counting()
+    find_faces(astronaut.repeat(4, 4, 1), host=large)
+    assert large.asked > host.asked  # the larger the image, the more often
 
 
 def test_facexlibs_networks_are_stopped_between_layers(astronaut: Tensor, shared_data: Path) -> None:
