@@ -3,7 +3,7 @@
 Every figure is the median over fresh processes of what ``python -X importtime`` reports, once Python has
 compiled the files. ComfyUI's nodes need ComfyUI, or the tests' stub of it:
 
-    PYTHONPATH=tests/hosts/stub python benchmarks/imports.py gpen_nodes comfy_nodes
+    PYTHONPATH=tests/hosts/stub python benchmarks/imports.py gpen_nodes comfyui_extension.nodes
 """
 
 from __future__ import annotations

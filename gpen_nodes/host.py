@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from .errors import OptionError
 
-__all__ = ["Host", "LocalHost", "as_device", "resident"]
+__all__ = ["Host", "LocalHost", "as_device", "resident", "tell_stage"]
 
 
 def as_device(device: torch.device | str) -> torch.device:
@@ -27,7 +27,10 @@ def as_device(device: torch.device | str) -> torch.device:
 
 
 class Host(Protocol):
-    """The few things that the core asks of the program it runs in."""
+    """The few things that the core asks of the program it runs in.
+
+    One that can show more than ``progress`` may also have ``stage(name, done, total)``: see ``tell_stage``.
+    """
 
     @property
     def device(self) -> torch.device:
@@ -51,6 +54,19 @@ class Host(Protocol):
     def check_interrupt(self) -> None:
         """Raise the host's own exception if the user asked to stop. Called many times a face."""
         ...
+
+
+def tell_stage(host: Host | None, name: str, done: int, total: int) -> None:
+    """Tell a host that wants to know what goes on beside restoring faces, such as "Detecting faces".
+
+    Args:
+        done, total: images, faces or trials; the first call of a stage has ``done`` 0.
+    """
+    if host is not None:
+        host.check_interrupt()
+        stage = getattr(host, "stage", None)
+        if stage is not None:
+            stage(name, done, total)
 
 
 @contextmanager

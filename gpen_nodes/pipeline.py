@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -69,11 +69,16 @@ class Restoration:
 
     @property
     def text(self) -> str:
-        """What was done, for reading: a line for each face, and for each image without one."""
+        """What was done, for reading: a line for each face, and for each image without one.
+
+        The faces of an image are numbered from 0, as ``draw_faces`` and ``indices`` number them.
+        """
         lines = []
         for index in range(len(self.image)):
-            own = [str(report) for report in self.reports if report.face.image_index == index]
-            lines += [f"image {index}: {line}" for line in own or ["no face found, unchanged"]]
+            own = [report for report in self.reports if report.face.image_index == index]
+            found = [f"{number}: {report}" for number, report in enumerate(own)]
+            lines += [f"image {index}, {line}" for line in found]
+            lines += [] if found else [f"image {index}: no face found, unchanged"]
         return "\n".join(lines)
 
 
@@ -107,7 +112,7 @@ def restore_image(
     options = gather(RestoreOptions, options, keywords)
     host = host or LocalHost()
     found = find_and_align(image, restorer.input_size, options, host=host)
-    return judge_and_paste(found, restore_faces(restorer, found.aligned, host), options, mask=mask)
+    return judge_and_paste(found, restore_faces(restorer, found.aligned, host), options, mask=mask, host=host)
 
 
 def find_and_align(image: Tensor, size: int, options: RestoreOptions, *, host: Host) -> FoundFaces:
@@ -131,13 +136,17 @@ def judge_and_paste(
     options: RestoreOptions,
     *,
     mask: Tensor | None = None,
+    host: Host | None = None,
 ) -> Restoration:
     """The second half of ``restore_image``; ``restored`` are the aligned faces, after the network."""
     verdicts = judge_faces(found.image, found.aligned, restored, options)
     faces = tuple(verdict.face for verdict in verdicts if verdict.accepted)
-    pasted, changed = paste_back(found.image, faces, options.paste, mask=mask)
+    pasted, changed = paste_back(found.image, faces, options.paste, mask=mask, host=host)
     before = tuple(face for face, verdict in zip(found.aligned, verdicts, strict=True) if verdict.accepted)
-    return Restoration(pasted, changed, faces, before, tuple(report_faces(found.choices, verdicts)))
+    reports = tuple(report_faces(found.choices, verdicts))
+    if options.paste.strength == 0:
+        reports = tuple(replace(one, restored=False, why=one.why or "strength is 0") for one in reports)
+    return Restoration(pasted, changed, faces, before, reports)
 
 
 def check_aligned(

@@ -88,6 +88,7 @@ FACES = (
     "options",
     "selection",
     "finding",
+    "boxed",
 )
 FACES += ("alignment", "blending", "identity", "drawing", "judging", "regions", "__init__")
 
@@ -132,7 +133,8 @@ def test_only_the_loop_knows_the_distributed_engine():
 EXTENSION = ("models", "host", "restore", "widgets", "settings", "face_restorer", "extras", "api", "scripts")
 EXTENSION_FILES = sorted((ROOT / "a1111_extension").rglob("*.py"))
 SHIMS = ["install.py", "preload.py", "scripts/gpen.py"]
-DOORS = ["__init__.py", "comfy_nodes.py", *SHIMS, *(str(p.relative_to(ROOT)) for p in EXTENSION_FILES)]
+COMFY_FILES = sorted((ROOT / "comfyui_extension").rglob("*.py"))
+DOORS = ["__init__.py", *SHIMS, *(str(p.relative_to(ROOT)) for p in (*EXTENSION_FILES, *COMFY_FILES))]
 
 
 @pytest.mark.parametrize("path", EXTENSION_FILES, ids=lambda p: str(p.relative_to(ROOT)))

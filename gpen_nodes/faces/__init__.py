@@ -3,6 +3,7 @@
 from .alignment import align_face, align_faces
 from .blending.mask import fit_mask
 from .blending.paste import paste_back
+from .boxed import find_faces_in_boxes
 from .detectors import DETECTORS
 from .drawing import draw_faces
 from .face import AlignedFace, DetectedFace
@@ -36,6 +37,7 @@ __all__ = [
     "draw_faces",
     "face_likeness",
     "find_faces",
+    "find_faces_in_boxes",
     "fit_mask",
     "judge_crop",
     "judge_faces",

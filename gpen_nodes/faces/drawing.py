@@ -13,11 +13,14 @@ from .face import DetectedFace
 
 __all__ = ["draw_faces"]
 
-_GREEN, _RED = (51, 255, 77), (255, 51, 51)
+_GREEN, _RED, _BLACK = (51, 255, 77), (255, 51, 51), (0, 0, 0)
+_LETTERS = cv2.FONT_HERSHEY_SIMPLEX
+_LETTER_HEIGHT = 22  # of that font at scale 1, in pixels
+_READABLE = 9  # pixels; smaller numbers would be none
 
 
 def draw_faces(image: Tensor, faces: Sequence[DetectedFace]) -> Tensor:
-    """Draw each face's box, landmarks and number among the faces of its image.
+    """Draw each face's box, landmarks and number among the faces of its image, as large as the face allows.
 
     Args:
         image: [B, H, W, C] or [H, W, C] in [0, 1], the one in which the faces were found; not modified.
@@ -30,13 +33,21 @@ def draw_faces(image: Tensor, faces: Sequence[DetectedFace]) -> Tensor:
         ImageError: an unusable image.
     """
     pictures = np.array(to_uint8(as_rgb(image)), order="C")
-    width = max(1, round(max(pictures.shape[1:3]) / 300))
     for index, picture in enumerate(pictures):
         for number, face in enumerate(face for face in faces if face.image_index == index):
-            x0, y0, x1, y1 = (round(v) for v in face.box)
-            cv2.rectangle(picture, (x0, y0), (x1, y1), _GREEN, width)
-            for x, y in face.landmarks:
-                cv2.circle(picture, (round(x), round(y)), 2 * width, _RED, -1)
-            place = x0 + 2 * width, y0 + 14 * width
-            cv2.putText(picture, str(number), place, cv2.FONT_HERSHEY_SIMPLEX, width / 2, _GREEN, width)
+            _draw(picture, face, str(number))
     return from_uint8(pictures)
+
+
+def _draw(picture: np.ndarray, face: DetectedFace, number: str) -> None:
+    x0, y0, x1, y1 = (round(v) for v in face.box)
+    width = max(1, round(face.size / 60))
+    cv2.rectangle(picture, (x0, y0), (x1, y1), _GREEN, width)
+    for x, y in face.landmarks:
+        cv2.circle(picture, (round(x), round(y)), max(1, round(face.size / 40)), _RED, -1)
+    # On a ground of its own, inside the box: beside it the neighbour's hair may be, or its number.
+    scale = max(face.size / 5, _READABLE) / _LETTER_HEIGHT
+    (wide, high), _ = cv2.getTextSize(number, _LETTERS, scale, width)
+    cv2.rectangle(picture, (x0, y0), (x0 + wide + 2 * width, y0 + high + 4 * width), _BLACK, -1)
+    place = x0 + width, y0 + high + 2 * width
+    cv2.putText(picture, number, place, _LETTERS, scale, _GREEN, width, cv2.LINE_AA)

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..host import Host, LocalHost
+from ..host import Host, LocalHost, tell_stage
 from ..images import as_batch, check_range
 from ..options import gather
 from ..torch_state import own_arithmetic
@@ -31,7 +31,8 @@ def find_faces(
     Args:
         images: [B, H, W, C] or [H, W, C] in [0, 1]; gray is fine, alpha is ignored, NaN reads as black.
         options: see ``DetectOptions``, whose fields are keywords, too.
-        host: where the detector runs; asked for interrupts before each image. None takes the images' device.
+        host: where the detector runs; told of each image, asked for interrupts all the time. None takes the
+            images' device.
 
     Returns:
         Faces of the first image, the largest first, then of the second, and so on. Of the same size, the
@@ -50,14 +51,15 @@ def find_faces(
     weights = options.detector_weights
     find = load_detector(options.detector, device, None if weights is None else str(weights))
     largest = sorting_key("size")
+    check = host.check_interrupt if host is not None else _go_on
     faces: list[DetectedFace] = []
     with torch.inference_mode(), own_arithmetic(device):
         for index, image in enumerate(batch[..., :3]):
-            if host is not None:
-                host.check_interrupt()
+            tell_stage(host, "Detecting faces", index, len(batch))
             image = image.to(device).permute(2, 0, 1).expand(3, -1, -1)
-            found = _search(find, image, options)
+            found = _search(find, image, options, check)
             faces += sorted(_faces(found, index, image.shape[-2:]), key=lambda face: largest(face, 1))
+        tell_stage(host, "Detecting faces", len(batch), len(batch))
     return tuple(faces)
 
 
@@ -81,7 +83,7 @@ def detect_faces(
             the detector.
         device: where the detector runs; None takes the image's.
         weights: as ``detector_weights`` of ``DetectOptions``.
-        check_interrupt: called before each image; what it raises ends the search.
+        check_interrupt: called many times an image; what it raises ends the search.
         keywords: other fields of ``DetectOptions``.
     """
     choice = SelectOptions(order=order, min_face=min_face, max_faces=max_faces)
@@ -104,14 +106,18 @@ class _Caller(LocalHost):
             self._check()
 
 
-def _search(find: Detector, image: Tensor, options: DetectOptions) -> Detections:
+def _go_on() -> None:
+    """The check of a caller who has no wish to interrupt."""
+
+
+def _search(find: Detector, image: Tensor, options: DetectOptions, check: Callable[[], object]) -> Detections:
     """Detections in the image; with ``quarter_turns``, in all four positions, mapped back and merged."""
-    upright = find(image, options.min_score, options.smallest)
+    upright = find(image, options.min_score, options.smallest, check)
     if not options.quarter_turns:
         return upright
     found = [upright]
     for turns in (1, 2, 3):
-        turned = find(image.rot90(turns, (1, 2)), options.min_score, options.smallest)
+        turned = find(image.rot90(turns, (1, 2)), options.min_score, options.smallest, check)
         found.append(_turned_back(turned, turns, image.shape[-2:]))
     merged = Detections(*(torch.cat(parts) for parts in zip(*found, strict=True)))
     return merged.take(non_maximum(merged.boxes, merged.scores, 0.4))

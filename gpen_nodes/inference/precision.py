@@ -12,7 +12,7 @@ from torch import Tensor
 
 from ..checkpoints import OnnxProgram
 from ..errors import OptionError
-from ..host import Host
+from ..host import Host, tell_stage
 from ..model import Gpen
 from ..torch_state import own_arithmetic
 from .backends import make_backend, placed
@@ -54,8 +54,11 @@ def choose_dtype(network: Gpen | OnnxProgram, host: Host, backend: str = "folded
 
 
 def _first_close_enough(network: Gpen | OnnxProgram, host: Host, backend: str, names: list[str]) -> str:
+    stage = "Trying which dtype is exact"  # slow on a busy machine
+    tell_stage(host, stage, 0, len(names) + 1)
     exact = _restored(network, "fp32", host, backend)
-    for name in names:
+    for done, name in enumerate(names, 1):
+        tell_stage(host, stage, done, len(names) + 1)
         try:
             error = _restored(network, name, host, backend) - exact
         except (RuntimeError, OptionError) as reason:

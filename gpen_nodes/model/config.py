@@ -45,6 +45,24 @@ def _check_widths(size: int, narrow: float, multiplier: float) -> None:
         raise ArchitectureError(f"Found a network without channels at {empty[0]} px.")
 
 
+# Networks that lie in the same folders as GPEN's, by a part of a tensor's name that no other has.
+_FOREIGN = {
+    "stylegan_decoder": "GFPGAN",
+    "fuse_convs_dict": "CodeFormer",
+    "quantize.embedding": "a codebook network such as RestoreFormer",
+    "body.0.rdb1": "an upscaler (ESRGAN)",
+    "model.1.sub.0.RDB1": "an upscaler (ESRGAN)",
+    "BboxHead": "a detector of faces (RetinaFace)",
+}
+
+
+def _name_foreign(state: Mapping[str, Tensor]) -> str:
+    """What else than a GPEN a file holds, as well as it is known."""
+    known = (label for part, label in _FOREIGN.items() if any(f".{part}" in f".{name}" for name in state))
+    label = next(known, None)
+    return "not a GPEN" if label is None else f"{label}, not a GPEN, and needs that network's own node"
+
+
 def _encoder_fields(state: Mapping[str, Tensor]) -> dict[str, Any]:
     for name, kind in ENCODERS.items():
         if kind.stem in state:
@@ -124,7 +142,8 @@ class GpenConfig:
             )
         if "generator.input.input" not in state:
             raise ArchitectureError(
-                f"This is not a GPEN: expected a tensor generator.input.input, found {describe(state)}."
+                f"This is {_name_foreign(state)}: expected a tensor generator.input.input, found "
+                f"{describe(state)}."
             )
         narrow = tensor_of(state, "generator.input.input", 4).shape[1] / 512
         last_rgb = highest(state, r"generator\.to_rgbs\.(\d+)\.")

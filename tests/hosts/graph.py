@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-WIDGETS = ("INT", "FLOAT", "STRING", "BOOLEAN", "COMBO")
+WIDGETS = ("INT", "FLOAT", "STRING", "BOOLEAN", "COMBO", "IMAGECOMPARE", "COMFY_DYNAMICCOMBO_V3")
 
 
 def to_prompt(graph: dict[str, Any], info: Callable[[str], dict[str, Any]]) -> dict[str, Any]:
@@ -25,7 +25,8 @@ def to_prompt(graph: dict[str, Any], info: Callable[[str], dict[str, Any]]) -> d
         inputs = {}
         for name, (kind, *options) in [*groups["required"].items(), *groups.get("optional", {}).items()]:
             if isinstance(kind, list) or kind in WIDGETS:
-                inputs[name] = next(values)
+                default = options[0].get("default") if options else None
+                inputs[name] = next(values, default)
                 if options and options[0].get("control_after_generate"):
                     next(values)
         linked = {one["name"]: links[one["link"]] for one in node["inputs"] if one["link"] is not None}

@@ -43,7 +43,7 @@ class Server:
         self.descriptions = self._wait()
 
     def _wait(self) -> dict[str, Any]:
-        for _ in range(240):
+        for _ in range(1200):  # a busy machine takes minutes
             if self.process.poll() is not None:
                 break
             try:
@@ -97,6 +97,9 @@ class Server:
             if "text" in output:
                 shown[number]["text"] = output["text"][0]
             for image in output.get("images", []):
+                if image["filename"].endswith(".mp4"):
+                    shown[number]["video"] = self.folder / "output" / image["subfolder"] / image["filename"]
+                    continue
                 query = urllib.parse.urlencode(image)
                 with urllib.request.urlopen(f"http://127.0.0.1:{self.port}/view?{query}") as answer:
                     frames = ImageSequence.Iterator(Image.open(io.BytesIO(answer.read())))

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
+
 import torch.nn.functional as F
 from torch import Tensor
 
-from ..geometry.resample import compose, invert, resizing, warp
+from ..geometry.resample import compose, extent, invert, resizing, shift, warp
 
 __all__ = ["matched"]
 
@@ -27,8 +29,17 @@ def matched(crop: Tensor, image: Tensor, to_crop: Tensor) -> Tensor:
     """
     side, cells = len(crop), (_CELLS, _CELLS)
     own = crop.permute(2, 0, 1)[None]
-    beneath = image[..., :3].to(crop).permute(2, 0, 1)[None].nan_to_num(0)
+    from_crop = invert(to_crop)
+    # Of a large image only what lies about the face: a look at each of its pixels would cost far more.
+    (x0, x1), (y0, y1) = (
+        (min(max(0, math.floor(2 * low - high)), limit - 1), max(1, min(limit, math.ceil(2 * high - low))))
+        for (low, high), limit in zip(
+            extent(from_crop, (side, side)), (image.shape[1], image.shape[0]), strict=True
+        )
+    )
+    beneath = image[y0:y1, x0:x1, :3].to(crop).permute(2, 0, 1)[None].nan_to_num(0)
     from_cells = resizing(side / _CELLS, side / _CELLS)
-    difference = warp(beneath, compose(invert(to_crop), from_cells), cells) - warp(own, from_cells, cells)
+    to_part = compose(shift(-x0, -y0), compose(from_crop, from_cells))
+    difference = warp(beneath, to_part, cells) - warp(own, from_cells, cells)
     coarse = F.interpolate(difference, (side, side), mode="bicubic", align_corners=False)
     return (own + coarse).clamp(0, 1)[0].permute(1, 2, 0)

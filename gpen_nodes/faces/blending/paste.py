@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from ...errors import FaceError, OptionError
+from ...host import Host, tell_stage
 from ...images import as_batch, check_range
 from ...options import gather
 from ..face import AlignedFace, DetectedFace, all_aligned
@@ -35,6 +36,7 @@ def paste_back(
     *,
     scale: float | None = None,
     mask: Tensor | None = None,
+    host: Host | None = None,
     **keywords: Any,
 ) -> tuple[Tensor, Tensor]:
     """Paste the crops of aligned, restored faces into the image that they came from.
@@ -51,6 +53,7 @@ def paste_back(
             tones of the image that are coarser than 1/8 of its side.
         scale: how many times larger the image is than the one searched; None compares it with ``image_size``.
         mask: [B, H, W], [1, H, W] or [H, W] in [0, 1], how far pasting is allowed; None is fully everywhere.
+        host: told of each face, asked for interrupts before every band of its rows.
 
     Returns:
         The image [B, H, W, C], and what share of each pixel is new, [B, H, W] in [0, 1].
@@ -71,24 +74,55 @@ def paste_back(
     strength = options.strength
     if strength == 0:
         return out, weights
-    places = [place for face in ordered for place in _places(face, batch, scale, options.match_colour)]
-    shared = _shared([region for *_, region in places])
-    for (crop, base, to_crop, region), meets in zip(places, shared, strict=True):
-        share = strength * soft_mask(crop.to(out), to_crop, _size(region), options.softness)
-        if allowed is not None:
-            share *= allowed[region]
-        old = _planes(batch, region).contiguous()
-        new = _planes(out, region) if meets else old
-        beneath = old if base is None else _seen(base, to_crop, region, out)
-        blended = _seen(crop, to_crop, region, out).sub_(beneath).mul_(share).add_(new)
-        if not meets:
-            blended.clamp_(0, 1)
-        _planes(out, region).copy_(torch.where(share > 0, blended, new))
-        weights[region] += share
-    for (*_, region), meets in zip(places, shared, strict=True):
-        if meets:
-            _settle(_planes(out, region), _planes(batch, region), weights[region], strength)
+    places = [_place(face, batch, scale) for face in ordered]
+    shared = iter(_shared([region for _, regions in places for region in regions]))
+    crowded = []
+    for index, (face, (to_crop, regions)) in enumerate(zip(ordered, places, strict=True)):
+        tell_stage(host, "Pasting faces", index, len(ordered))
+        crop, base = face.crop.to(out), _base(face, batch)
+        if options.match_colour:
+            crop = matched(crop, batch[face.image_index], to_crop)
+        for region in regions:
+            if host is not None:
+                host.check_interrupt()
+            meets = next(shared)
+            crowded += [region] if meets else []
+            in_region = compose(to_crop, shift(region[2].start, region[1].start))
+            share = strength * soft_mask(crop, in_region, _size(region), options.softness)
+            if allowed is not None:
+                share *= allowed[region]
+            new = _seen(crop, in_region, region, out)
+            beneath = None if base is None else _seen(base, in_region, region, out)
+            _blend(out, batch, region, new, beneath, share, meets)
+            weights[region] += share
+    for region in crowded:
+        if host is not None:
+            host.check_interrupt()
+        _settle(_planes(out, region), _planes(batch, region), weights[region], strength)
+    tell_stage(host, "Pasting faces", len(ordered), len(ordered))
     return out, weights
+
+
+def _blend(
+    out: Tensor,
+    batch: Tensor,
+    region: Region,
+    seen: Tensor,
+    beneath: Tensor | None,
+    share: Tensor,
+    meets: bool,
+) -> None:
+    """Add to a region of ``out`` what a face changes there; in place, also of ``seen``.
+
+    Args:
+        beneath: what ``seen`` changes; None takes the image itself.
+    """
+    old = _planes(batch, region).contiguous()
+    new = _planes(out, region) if meets else old
+    blended = seen.sub_(old if beneath is None else beneath).mul_(share).add_(new)
+    if not meets:
+        blended.clamp_(0, 1)
+    _planes(out, region).copy_(torch.where(share > 0, blended, new))
 
 
 def _zeros(batch: Tensor) -> Tensor:
@@ -133,10 +167,8 @@ def _sorting_key(face: AlignedFace) -> tuple[int, list[float], float]:
     return face.image_index, face.matrix.flatten().tolist(), face.crop.sum().item()
 
 
-def _places(
-    face: AlignedFace, batch: Tensor, scale: float | None, match_colour: bool
-) -> Iterator[tuple[Tensor, Tensor | None, Tensor, Region]]:
-    """The regions that a face covers, each with crop and base, and the map from its pixels to the crop's."""
+def _place(face: AlignedFace, batch: Tensor, scale: float | None) -> tuple[Tensor, list[Region]]:
+    """The map from the image's to the crop's pixels, and the bands of rows that a face covers."""
     if not 0 <= face.image_index < len(batch):
         raise FaceError(f"A face of image {face.image_index} can't go into a batch of {len(batch)} images.")
     height, width = batch.shape[1:3]
@@ -147,26 +179,26 @@ def _places(
             f"Found an image of {found}; expected the proportions of the {searched} in which the face was "
             "found. Pass the image as it was, or scaled as a whole, or give scale."
         )
-    crop, side = face.crop, len(face.crop)
+    side = len(face.crop)
     to_crop = compose(resizing(side / face.crop_size, side / face.crop_size), face.matrix)
     to_crop = compose(to_crop, resizing(1 / sx, 1 / sy))
-    # An image that was enlarged since then has detail of its own, to which no difference fits.
-    base = face.base if sx == sy == 1 else None
-    if match_colour:
-        crop = matched(crop.to(batch), batch[face.image_index], to_crop)
     (x0, x1), (y0, y1) = (
         (max(0, math.floor(low)), min(limit, math.ceil(high) + 1))
         for (low, high), limit in zip(extent(invert(to_crop), (side, side)), (width, height), strict=True)
     )
     rows = max(1, _BAND_PIXELS // max(1, x1 - x0))
-    for top in range(y0, y1 if x0 < x1 else y0, rows):
-        region = face.image_index, slice(top, min(top + rows, y1)), slice(x0, x1)
-        yield crop, base, compose(to_crop, shift(x0, top)), region
+    tops = range(y0, y1 if x0 < x1 else y0, rows)
+    return to_crop, [(face.image_index, slice(top, min(top + rows, y1)), slice(x0, x1)) for top in tops]
+
+
+def _base(face: AlignedFace, batch: Tensor) -> Tensor | None:
+    """What the crop's difference is from. An image that was enlarged since then has detail of its own."""
+    return face.base if tuple(batch.shape[1:3]) == tuple(face.image_size) else None
 
 
 def _seen(crop: Tensor, to_crop: Tensor, region: Region, out: Tensor) -> Tensor:
     """The crop as it appears in a region of ``out``, [1 or 3, h, w]."""
-    seen = warp(crop.to(out).permute(2, 0, 1)[None], to_crop, _size(region))[0]
+    seen = warp(crop.permute(2, 0, 1)[None], to_crop, _size(region))[0]
     if out.shape[3] == 1:
         seen = (seen * seen.new_tensor(_LUMA)[:, None, None]).sum(0, keepdim=True)
     return seen

@@ -19,13 +19,16 @@ __all__ = ["DETECTORS", "Detector", "load_detector"]
 class Detector(Protocol):
     """Networks on a device that find the faces of one image."""
 
-    def __call__(self, image: Tensor, min_score: float, min_face: float) -> Detections:
+    def __call__(
+        self, image: Tensor, min_score: float, min_face: float, check: Callable[[], object]
+    ) -> Detections:
         """Find faces.
 
         Args:
             image: [3, H, W] RGB in [0, 1], on the networks' device. NaN reads as black.
             min_score: the least score of a face, in [0, 1].
             min_face: side of the smallest face to look for, in pixels; 0 leaves it to the detector.
+            check: called often enough for Cancel to feel immediate; what it raises ends the search.
         """
         ...
 

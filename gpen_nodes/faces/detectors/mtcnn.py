@@ -19,13 +19,15 @@ from .mtcnn_nets import CascadeNet, load_cascade
 
 __all__ = ["Mtcnn"]
 
+Net = Callable[[Tensor], list[Tensor]]
+
 _WINDOW = 12  # side of the proposal net's window
 _STRIDE = 2
 _STEP = 0.709  # between levels: halves the area
 _SMALLEST = 20  # below this the proposal net gives mostly noise
 _LEVEL_PIXELS = 2**21  # the largest level by default: 20 px faces up to 5.8 megapixels, 48 px in 8K
-_BAND_PIXELS = 2**21  # the proposal net's memory is bounded by working in bands of rows
-_BATCH = 1024  # windows that go through the other nets at once
+_BAND_PIXELS = 2**18  # bands of rows bound the proposal net's memory, and how long Cancel has to wait
+_BATCH = 128  # windows that go through the other nets at once, for the same reasons
 _PROPOSAL_SCORE = 0.6
 _REFINED_SCORE = 0.7
 _FIRST_LOOK_SCORE = 0.5
@@ -42,7 +44,9 @@ class Mtcnn:
     def __init__(self, device: torch.device, folder: str | Path | None = None) -> None:
         self._proposal, self._refinement, self._output = (net.to(device) for net in load_cascade(folder))
 
-    def __call__(self, image: Tensor, min_score: float, min_face: float) -> Detections:
+    def __call__(
+        self, image: Tensor, min_score: float, min_face: float, check: Callable[[], object]
+    ) -> Detections:
         """Find faces.
 
         Args:
@@ -50,47 +54,64 @@ class Mtcnn:
             min_score: the least score of a face.
             min_face: side of the smallest face to look for, in pixels; 0 takes 20, or what a fixed budget of
                 work allows in images above 5.8 megapixels.
+            check: called before each run of a network.
         """
         octaves = _octaves(image)
-        boxes = self._propose(octaves, min_face)
-        boxes = self._refine(octaves, boxes)
-        return self._place(octaves, boxes, min_score)
+        proposal, refinement, output = (
+            _checked(net, check) for net in (self._proposal, self._refinement, self._output)
+        )
+        boxes = _propose(proposal, octaves, min_face)
+        boxes = _refine(refinement, octaves, boxes)
+        return _place(output, octaves, boxes, min_score)
 
-    def _propose(self, octaves: list[Tensor], min_face: float) -> Tensor:
-        height, width = octaves[0].shape[-2:]
-        budget = math.sqrt(_LEVEL_PIXELS / (height * width))
-        scale = _WINDOW / max(min_face, _WINDOW) if min_face else min(_WINDOW / _SMALLEST, budget)
-        found = [(octaves[0].new_zeros(0, 4), octaves[0].new_zeros(0))]
-        while min(height, width) * scale >= _WINDOW:
-            boxes, scores = _windows(self._proposal, _level(octaves, scale))
-            kept = non_maximum(boxes, scores, 0.5)
-            found.append((boxes[kept], scores[kept]))
-            scale *= _STEP
-        boxes, scores = (torch.cat(parts) for parts in zip(*found, strict=True))
-        return boxes[non_maximum(boxes, scores, 0.7)]
 
-    def _refine(self, octaves: list[Tensor], boxes: Tensor) -> Tensor:
-        boxes = _squares(boxes)
-        scores, offsets = _look(self._refinement, octaves, boxes, 24)
-        good = scores > _REFINED_SCORE
-        boxes, scores = _moved(boxes, offsets)[good], scores[good]
-        return boxes[non_maximum(boxes, scores, 0.7)]
+def _checked(net: CascadeNet, check: Callable[[], object]) -> Net:
+    """A network that asks for interrupts before each run."""
 
-    def _place(self, octaves: list[Tensor], boxes: Tensor, min_score: float) -> Detections:
-        """The last net looks twice, which the paper doesn't: where refinement points, then where it points
-        itself, straight and mirrored. On the Solvay photo that gives all 29 faces at 0.9 and no other at 0.7
-        (without, 27, and 2 that are none at lower scores); on London faces the landmark error falls from 2.6
-        to 2.35 % of the eye distance, and landmarks move less when the image is degraded.
-        """
-        boxes = _squares(boxes)
-        scores, offsets, _ = _look(self._output, octaves, boxes, 48)
-        good = scores > _FIRST_LOOK_SCORE
-        boxes, scores = _moved(boxes, offsets)[good], scores[good]
-        boxes = _squares(boxes[non_maximum(boxes, scores, 0.7, of_smaller=True)])
-        scores, offsets, points = _look(lambda windows: _both_ways(self._output, windows), octaves, boxes, 48)
-        points = points.view(-1, 2, 5).mT * (boxes[:, 2:] - boxes[:, :2])[:, None] + boxes[:, None, :2]
-        found = Detections(_moved(boxes, offsets) - 0.5, scores, points - 0.5).take(scores >= min_score)
-        return found.take(non_maximum(found.boxes, found.scores, 0.7, of_smaller=True))
+    def run(windows: Tensor) -> list[Tensor]:
+        check()
+        return net(windows)
+
+    return run
+
+
+def _propose(net: Net, octaves: list[Tensor], min_face: float) -> Tensor:
+    height, width = octaves[0].shape[-2:]
+    budget = math.sqrt(_LEVEL_PIXELS / (height * width))
+    scale = _WINDOW / max(min_face, _WINDOW) if min_face else min(_WINDOW / _SMALLEST, budget)
+    found = [(octaves[0].new_zeros(0, 4), octaves[0].new_zeros(0))]
+    while min(height, width) * scale >= _WINDOW:
+        boxes, scores = _windows(net, _level(octaves, scale))
+        kept = non_maximum(boxes, scores, 0.5)
+        found.append((boxes[kept], scores[kept]))
+        scale *= _STEP
+    boxes, scores = (torch.cat(parts) for parts in zip(*found, strict=True))
+    return boxes[non_maximum(boxes, scores, 0.7)]
+
+
+def _refine(net: Net, octaves: list[Tensor], boxes: Tensor) -> Tensor:
+    boxes = _squares(boxes)
+    scores, offsets = _look(net, octaves, boxes, 24)
+    good = scores > _REFINED_SCORE
+    boxes, scores = _moved(boxes, offsets)[good], scores[good]
+    return boxes[non_maximum(boxes, scores, 0.7)]
+
+
+def _place(net: Net, octaves: list[Tensor], boxes: Tensor, min_score: float) -> Detections:
+    """The last net looks twice, which the paper doesn't: where refinement points, then where it points
+    itself, straight and mirrored. On the Solvay photo that gives all 29 faces at 0.9 and no other at 0.7
+    (without, 27, and 2 that are none at lower scores); on London faces the landmark error falls from 2.6
+    to 2.35 % of the eye distance, and landmarks move less when the image is degraded.
+    """
+    boxes = _squares(boxes)
+    scores, offsets, _ = _look(net, octaves, boxes, 48)
+    good = scores > _FIRST_LOOK_SCORE
+    boxes, scores = _moved(boxes, offsets)[good], scores[good]
+    boxes = _squares(boxes[non_maximum(boxes, scores, 0.7, of_smaller=True)])
+    scores, offsets, points = _look(lambda windows: _both_ways(net, windows), octaves, boxes, 48)
+    points = points.view(-1, 2, 5).mT * (boxes[:, 2:] - boxes[:, :2])[:, None] + boxes[:, None, :2]
+    found = Detections(_moved(boxes, offsets) - 0.5, scores, points - 0.5).take(scores >= min_score)
+    return found.take(non_maximum(found.boxes, found.scores, 0.7, of_smaller=True))
 
 
 def _octaves(image: Tensor) -> list[Tensor]:
@@ -113,7 +134,7 @@ def _level(octaves: list[Tensor], scale: float) -> tuple[Tensor, float, float]:
     return level, size[1] / width / 2**octave, size[0] / height / 2**octave
 
 
-def _windows(net: CascadeNet, level: tuple[Tensor, float, float]) -> tuple[Tensor, Tensor]:
+def _windows(net: Net, level: tuple[Tensor, float, float]) -> tuple[Tensor, Tensor]:
     """Boxes [N, 4] and scores [N] of the windows in which the proposal net sees a face."""
     image, sx, sy = level
     scale = image.new_tensor([sx, sy, sx, sy])
@@ -131,7 +152,7 @@ def _windows(net: CascadeNet, level: tuple[Tensor, float, float]) -> tuple[Tenso
     return boxes, scores
 
 
-def _both_ways(net: CascadeNet, windows: Tensor) -> list[Tensor]:
+def _both_ways(net: Net, windows: Tensor) -> list[Tensor]:
     """The last net's outputs, averaged with those of the mirrored windows."""
     scores, offsets, points = net(windows)
     mirrored_scores, mirrored_offsets, mirrored_points = net(windows.flip(3))
@@ -143,9 +164,7 @@ def _both_ways(net: CascadeNet, windows: Tensor) -> list[Tensor]:
     return [(straight + mirrored) / 2 for straight, mirrored in pairs]
 
 
-def _look(
-    net: Callable[[Tensor], list[Tensor]], octaves: list[Tensor], boxes: Tensor, side: int
-) -> list[Tensor]:
+def _look(net: Net, octaves: list[Tensor], boxes: Tensor, side: int) -> list[Tensor]:
     """A net's scores [N] and other outputs [N, k] for square boxes, each seen at ``side`` pixels."""
     batches = [net(_cut(octaves, part, side)) for part in boxes.split(_BATCH)]
     scores, *others = (torch.cat(parts).flatten(1) for parts in zip(*batches, strict=True))

@@ -9,12 +9,15 @@ from __future__ import annotations
 
 import importlib.util
 import math
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
 from ...checkpoints import read_tensors
 from ...errors import CheckpointError, MissingWeightsError
@@ -47,7 +50,9 @@ class RetinaFace:
     def __init__(self, name: str, device: torch.device, weights: str | Path | None = None) -> None:
         self._net = _load(name, _locate(name, weights)).to(device)
 
-    def __call__(self, image: Tensor, min_score: float, min_face: float) -> Detections:
+    def __call__(
+        self, image: Tensor, min_score: float, min_face: float, check: Callable[[], object]
+    ) -> Detections:
         """Find faces, at a long side of 640 px and, for the small ones, near the image's own size.
 
         Args:
@@ -55,14 +60,16 @@ class RetinaFace:
             min_score: the least score of a face.
             min_face: side of the smallest face to look for, in pixels; 0 takes 16, or proportionally more in
                 images above 4 megapixels.
+            check: called before each layer.
         """
         height, width = image.shape[-2:]
         coarse = min(1.0, _COARSE_SIDE / max(height, width))
         smallest = _PRIORS[0][1][0]
         fine = smallest / min_face if min_face else math.sqrt(_FINE_PIXELS / (height * width))
-        found = self._look(image, coarse, min_score)
-        if min(1.0, fine) > coarse:
-            detail = self._look(image, min(1.0, fine), min_score)
+        with _checked(self._net, check):
+            found = self._look(image, coarse, min_score)
+            detail = self._look(image, min(1.0, fine), min_score) if min(1.0, fine) > coarse else None
+        if detail is not None:
             small = (detail.boxes[:, 2:] - detail.boxes[:, :2]).amax(1) * min(1.0, fine) < _FINE_LIMIT
             found = Detections(*(torch.cat(p) for p in zip(found, detail.take(small), strict=True)))
         return found.take(non_maximum(found.boxes, found.scores, 0.4))
@@ -85,6 +92,23 @@ class RetinaFace:
         unit = level.new_tensor([width / size[1], height / size[0]])
         boxes = torch.cat([(middle - half) * unit, (middle + half) * unit], dim=1)
         return Detections(boxes - 0.5, scores[good, 1], points * unit - 0.5)
+
+
+@contextmanager
+def _checked(net: nn.Module, check: Callable[[], object]) -> Iterator[None]:
+    """Ask for interrupts before each layer that this thread runs; others may use the network, too."""
+    own = threading.get_ident()
+
+    def ask(*_: Any) -> None:
+        if threading.get_ident() == own:
+            check()
+
+    hooks = [layer.register_forward_pre_hook(ask) for layer in net.modules()]
+    try:
+        yield
+    finally:
+        for hook in hooks:
+            hook.remove()
 
 
 def _priors(size: tuple[int, int], like: Tensor) -> Tensor:

@@ -14,12 +14,12 @@ from typing import TYPE_CHECKING, Any
 from torch import Tensor, nn
 
 from .conv import ConvEncoder, EncoderStage, conv_fields, conv_mapper, grow_conv_encoder
-from .resnet50 import ResNetEncoder, grow_resnet_encoder, resnet_fields, resnet_mapper
+from .resnet50 import Bottleneck, ResNetEncoder, grow_resnet_encoder, resnet_fields, resnet_mapper
 
 if TYPE_CHECKING:
     from ..config import GpenConfig
 
-__all__ = ["ENCODERS", "ConvEncoder", "EncoderKind", "EncoderStage", "ResNetEncoder"]
+__all__ = ["ENCODERS", "Bottleneck", "ConvEncoder", "EncoderKind", "EncoderStage", "ResNetEncoder"]
 
 
 @dataclass(frozen=True)

@@ -5,6 +5,11 @@ import tempfile
 
 models_dir = tempfile.mkdtemp(prefix="models")
 folder_names_and_paths = {}
+_temp = tempfile.mkdtemp(prefix="temp")
+
+
+def get_temp_directory():
+    return _temp
 
 
 def add_model_folder_path(folder_name, full_folder_path, is_default=False):

@@ -13,15 +13,16 @@ class ComfyExtension(ABC):
 
 def _type(io_type, *, widget, **known):
     class Input:
-        def __init__(self, id, display_name=None, optional=False, tooltip=None, **options):
+        def __init__(self, id, display_name=None, optional=False, tooltip=None, lazy=None, **options):
             allowed = {*known, *(("default", "socketless", "force_input") if widget else ())}
             if not set(options) <= allowed:
                 raise TypeError(f"{io_type} knows no {sorted(set(options) - allowed)}")
             self.id, self.io_type, self.optional, self.tooltip = id, io_type, optional, tooltip
             self.options, self.extra_dict = {**known, **options}, {}
+            self.lazy = lazy
 
         def as_dict(self):
-            values = {"tooltip": self.tooltip, **self.options, **self.extra_dict}
+            values = {"tooltip": self.tooltip, "lazy": self.lazy, **self.options, **self.extra_dict}
             return {name: value for name, value in values.items() if value is not None}
 
     class Output:
@@ -39,11 +40,14 @@ class Schema:
     category: str = "sd"
     inputs: list[Any] = field(default_factory=list)
     outputs: list[Any] = field(default_factory=list)
+    hidden: list[Any] = field(default_factory=list)
     description: str = ""
     is_output_node: bool = False
 
 
 class ComfyNode:
+    hidden = None
+
     @classmethod
     def GET_NODE_INFO_V1(cls):
         schema = cls.define_schema()
@@ -64,7 +68,7 @@ class ComfyNode:
 
 class NodeOutput:
     def __init__(self, *args, ui=None, block_execution=None):
-        self.args = args
+        self.args, self.ui = args, ui
 
     @property
     def result(self):
@@ -77,6 +81,7 @@ io = SimpleNamespace(
     ComfyNode=ComfyNode,
     NodeOutput=NodeOutput,
     Input=object,
+    Hidden=SimpleNamespace(unique_id="UNIQUE_ID", prompt="PROMPT"),
     Custom=lambda io_type: _type(io_type, widget=False),
     Image=_type("IMAGE", widget=False),
     Mask=_type("MASK", widget=False),
