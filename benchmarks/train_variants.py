@@ -65,7 +65,7 @@ def _ours(case: Case, faces: Any, precision: str) -> Callable[[int], None]:
         precision=precision,  # type: ignore[arg-type]  # a row of VARIANTS
     )
     fabric = Fabric(accelerator="cpu", devices=1, precision=config.precision)
-    stage = Stage(config, fabric, Objective.from_config(config), *start_networks(config))
+    stage = Stage(config, fabric, Objective.build(config.weights, config.networks), *start_networks(config))
 
     def take(steps: int) -> None:
         for _ in range(steps):

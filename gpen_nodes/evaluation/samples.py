@@ -91,7 +91,7 @@ class PictureFolder:
 class DegradedFaces:
     """True faces, or real ones without truth, in the way of a protocol."""
 
-    def __init__(self, faces: FaceSet, names: Sequence[str], protocol: Protocol) -> None:
+    def __init__(self, faces: FaceSet | Sequence[Tensor], names: Sequence[str], protocol: Protocol) -> None:
         self.faces, self.names, self.protocol = faces, names, protocol
         self.levels = tuple(protocol.levels)
 
