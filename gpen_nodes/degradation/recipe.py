@@ -1,4 +1,4 @@
-"""What to do to a picture: ranges to draw from, and what was drawn."""
+"""What to do to an image: ranges to draw from, and what was drawn."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _LIMITS: dict[str, Range] = {
 }
 # Ratios are drawn on a logarithmic scale, so that halving is as likely as doubling.
 _RATIOS = ("scale", "gamma", "contrast")
-# The more of it, the less is left of the picture; of JPEG quality it is the other way round.
+# The more of it, the less is left of the image; of JPEG quality it is the other way round.
 _STRENGTHS = ("scale", "blur_sigma", "motion_length", "noise_sigma")
 # What each optional step needs; without it the values stay at their defaults, which do nothing.
 _OPTIONAL_STEPS = {
@@ -47,7 +47,7 @@ class DegradationValues:
         blur_sigma: standard deviation of the Gaussian lens blur, px of the input.
         motion_length: pixels that a point sweeps over during the exposure; 0 or 1 is no motion.
         motion_angle: direction of the motion in degrees, counter-clockwise from the x axis.
-        noise_sigma: standard deviation of the additive Gaussian noise, of 255, in the small picture.
+        noise_sigma: standard deviation of the additive Gaussian noise, of 255, in the small image.
         noise_seed: seed of the noise's own random generator.
         jpeg_quality: 1 to 100 as libjpeg counts, or None for no JPEG.
         gamma: exponent of every value.
@@ -113,9 +113,9 @@ class DegradationRecipe:
     Equal ends fix a value. Units are those of `DegradationValues`. Down-sampling always happens:
     set ``scale`` to (1, 1) to leave it out. ``colour_probability`` decides on gamma, contrast and colour
     shift together. ``mild_probability`` is how often scale, blur, motion, noise and JPEG are all drawn from
-    the mildest quarter of their ranges, so that a training set has pictures that lack little.
+    the mildest quarter of their ranges, so that a training set has images that lack little.
     ``second_probability`` is how often the whole is done a second time, with other values and without colour:
-    the second order of Real-ESRGAN (Wang et al. 2021, section 3.2), as pictures that went from hand to hand
+    the second order of Real-ESRGAN (Wang et al. 2021, section 3.2), as images that went from hand to hand
     have it.
 
     Raises:

@@ -22,7 +22,7 @@ __all__ = ["Enlarging", "apply_degradation", "degrade"]
 Enlarging = Literal["linear", "cubic"]
 _ENLARGING = {"linear": cv2.INTER_LINEAR, "cubic": cv2.INTER_CUBIC}
 
-_BAND_ROWS = 48  # of the picture, that are blurred at once
+_BAND_ROWS = 48  # of the image, that are blurred at once
 
 
 def degrade(
@@ -38,7 +38,7 @@ def degrade(
         image: ``[B, H, W, C]`` or ``[H, W, C]`` in [0, 1], on any device; C of 1, 3 (RGB) or 4 (with alpha).
         recipe: what to draw from.
         generator: the only source of random numbers. One on the CPU gives the same draws on every machine.
-        enlarge: how the small picture is brought back to its size, "linear" or "cubic".
+        enlarge: how the small image is brought back to its size, "linear" or "cubic".
 
     Returns:
         The degraded images, float32 in [0, 1], of the input's shape and device and with its alpha; and the
@@ -137,10 +137,10 @@ def _bands(height: int, count: int, sigma: float) -> list[tuple[Tensor, Tensor |
 
 def _weighted(colour: np.ndarray, bands: list[tuple[Tensor, Tensor | slice]]) -> np.ndarray:
     """Sums of rows with the bands' weights."""
-    picture = torch.from_numpy(colour.reshape(len(colour), -1))
-    result = picture.new_empty(sum(len(weights) for weights, _ in bands), picture.shape[1])
+    image = torch.from_numpy(colour.reshape(len(colour), -1))
+    result = image.new_empty(sum(len(weights) for weights, _ in bands), image.shape[1])
     for (weights, rows), part in zip(bands, result.split(len(bands[0][0])), strict=True):
-        torch.mm(weights, picture[rows], out=part)
+        torch.mm(weights, image[rows], out=part)
     return result.numpy().reshape(-1, *colour.shape[1:])
 
 
@@ -162,12 +162,12 @@ def _motion_kernel(length: float, angle: float) -> np.ndarray:
 
 def _add_noise(colour: np.ndarray, values: DegradationValues) -> np.ndarray:
     """A new array, in [0, 1] as a sensor saturates."""
-    picture = torch.from_numpy(colour)
+    image = torch.from_numpy(colour)
     if values.noise_sigma > 0:
         generator = torch.Generator().manual_seed(values.noise_seed)
-        noise = torch.empty_like(picture).normal_(0, values.noise_sigma / 255, generator=generator)
-        return noise.add_(picture).clamp_(0, 1).numpy()
-    return picture.clamp(0, 1).numpy()
+        noise = torch.empty_like(image).normal_(0, values.noise_sigma / 255, generator=generator)
+        return noise.add_(image).clamp_(0, 1).numpy()
+    return image.clamp(0, 1).numpy()
 
 
 def _compress(colour: np.ndarray, values: DegradationValues) -> np.ndarray:

@@ -22,7 +22,7 @@ class Protocol:
         levels: a recipe for each row of the table; None takes the faces as they are, without a truth.
         template: what the faces are aligned to.
         seed: of the degradation; each face has draws of its own, by its name.
-        enlarge: how the small picture is brought back to its size.
+        enlarge: how the small image is brought back to its size.
     """
 
     about: str

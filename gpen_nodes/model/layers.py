@@ -155,7 +155,7 @@ class ModulatedConv(nn.Module):
 class FeatureInjection(nn.Module):
     """Where StyleGAN2 adds noise, GPEN concatenates (or adds) the encoder's features times a gain.
 
-    The gain starts at 1, so that a picture reaches the output from the first training step.
+    The gain starts at 1, so that an image reaches the output from the first training step.
     """
 
     def __init__(self, concat: bool) -> None:
@@ -184,7 +184,7 @@ class StyledConv(nn.Module):
 
 
 class ToRgb(nn.Module):
-    """Modulated 1×1 convolution to RGB, added to the upsampled picture of the resolution below."""
+    """Modulated 1×1 convolution to RGB, added to the upsampled image of the resolution below."""
 
     def __init__(self, in_channels: int, style_dim: int) -> None:
         super().__init__()

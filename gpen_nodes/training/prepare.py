@@ -22,7 +22,7 @@ __all__ = ["LEFT_OUT", "MAX_BLUR", "SAME_PERSON", "SAME_PICTURE", "prepare_faces
 
 # Of about 110 portraits none is above 0.62; blurred by σ 2 none is below 0.81.
 MAX_BLUR = 0.7
-# One picture at a third of its size, as JPEG and 3 px of 512 off its place has 0.97 to 0.994; two photos of
+# One image at a third of its size, as JPEG and 3 px of 512 off its place has 0.97 to 0.994; two photos of
 # one sitting mostly 0.98, one in ten 0.991 and more; of 62,500 pairs of different people none reaches 0.81.
 SAME_PICTURE = 0.99
 # Cosine: of 152 pairs of portraits of one person, years apart, 151 have 0.5 or more; of 7,000 of two, none.
@@ -129,7 +129,7 @@ def _fault(face: _Found, min_true_size: float, max_blur: float) -> str:
 
 
 def _without_duplicates(found: list[_Found], likeness: float) -> tuple[list[_Found], list[str]]:
-    """Of faces that are one picture the largest, and a line for each of the others."""
+    """Of faces that are one image the largest, and a line for each of the others."""
     if not found:
         return found, []
     prints = np.stack([thumbprint(face.pixels) for face in found])

@@ -1,4 +1,4 @@
-"""Both encoders for inference: the picture to a style code, and features by rows."""
+"""Both encoders for inference: the image to a style code, and features by rows."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ MADE_AGAIN = 1024  # pixels: from here on the second finest features are made tw
 
 
 class FoldedConvEncoder(nn.Module):
-    """``ConvEncoder`` with its scales in the weights; the finest features are made of rows of the picture."""
+    """``ConvEncoder`` with its scales in the weights; the finest features are made of rows of the image."""
 
     fir: Tensor
 
@@ -108,5 +108,5 @@ _FOLDED: dict[type[nn.Module], Callable[[Any, torch.dtype], nn.Module]] = {
 
 
 def fold_encoder(encoder: nn.Module, dtype: torch.dtype) -> nn.Module:
-    """An encoder for inference: picture and a check for interrupts to style code and {resolution: rows}."""
+    """An encoder for inference: image and a check for interrupts to style code and {resolution: rows}."""
     return _FOLDED[type(encoder)](encoder, dtype)

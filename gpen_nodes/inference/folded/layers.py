@@ -213,7 +213,7 @@ class FoldedToRgb(nn.Module):
 
 
 def _mix(x: Tensor, weight: Tensor) -> Tensor:
-    """A 1×1 convolution of [B, I, H, W] by weights of its own for each picture, [B, I, O]."""
+    """A 1×1 convolution of [B, I, H, W] by weights of its own for each image, [B, I, O]."""
     if len(x) == 1:
         weight = weight[0].t()[:, :, None, None]
         return F.conv2d(x, weight.contiguous(memory_format=memory_format(x.device)))

@@ -74,7 +74,7 @@ def winograd_weight(weight: Tensor, form: Winograd, dtype: torch.dtype) -> Tenso
 
 
 def winograd_conv2d(x: Tensor, weight: Tensor, form: Winograd) -> Tensor:
-    """Convolution of one picture on the CPU, without padding.
+    """Convolution of one image on the CPU, without padding.
 
     Args:
         x: [1, I, H + 2, W + 2], H and W multiples of the step.
