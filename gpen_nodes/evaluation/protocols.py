@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 
 from ..degradation import EVALUATION_RECIPE, DegradationRecipe
+from ..degradation.recipe import fixed_recipe
 from ..degradation.steps import Enlarging
 
 __all__ = ["PROTOCOLS", "Protocol"]
@@ -33,28 +34,13 @@ class Protocol:
     enlarge: Enlarging = "linear"
 
 
-def _fixed(scale: float, blur: float, noise: float, quality: int) -> DegradationRecipe:
-    return DegradationRecipe(
-        scale=(scale, scale),
-        blur_sigma=(blur, blur),
-        noise_sigma=(noise, noise),
-        jpeg_quality=(quality, quality),
-        blur_probability=1,
-        motion_probability=0,
-        noise_probability=1,
-        jpeg_probability=1,
-        colour_probability=0,
-    )
-
-
 _LEVELS = MappingProxyType(
     {
-        "mild": _fixed(2, 0.75, 5, 80),
+        "mild": fixed_recipe(2, 0.75, 5, 80),
         "medium": EVALUATION_RECIPE,
-        "strong": _fixed(8, 3, 20, 35),
+        "strong": fixed_recipe(8, 3, 20, 35),
     }
 )
-"""Only the noise differs from face to face: figures do not measure luck with the draw."""
 
 PROTOCOLS: Mapping[str, Protocol] = MappingProxyType(
     {
@@ -65,7 +51,11 @@ PROTOCOLS: Mapping[str, Protocol] = MappingProxyType(
             "interpolation",
             512,
             MappingProxyType(
-                {"mild": _fixed(2, 1, 4, 85), "medium": _fixed(4, 2, 10, 60), "strong": _fixed(8, 4, 18, 40)}
+                {
+                    "mild": fixed_recipe(2, 1, 4, 85),
+                    "medium": fixed_recipe(4, 2, 10, 60),
+                    "strong": fixed_recipe(8, 4, 18, 40),
+                }
             ),
             enlarge="cubic",
         ),
