@@ -69,7 +69,7 @@ def compare(
     Args:
         count: take only the first so many samples.
         seen: called with each sample, each system's name, and its image, [1, H, W, 3], or None without.
-        into: filled as it goes, so that an interrupt loses nothing; what is returned, too.
+        into: filled during the comparison, so that an interrupt loses nothing; it is also what is returned.
 
     Raises:
         OptionError: no sample, or two systems of one name.
@@ -145,6 +145,8 @@ def _weights(measures: Measures, true: Tensor | None) -> dict[str, float]:
 def _show(found: Comparison, sample: Sample, system: str, image: Tensor | None) -> None:
     truths = found.shown.setdefault((sample.level, "truth"), [])
     shown = found.shown.setdefault((sample.level, system), [])
-    shown.append(torch.ones(1, 1, 3) if image is None else image[0])  # white: the next stay in their rows
+    shown.append(
+        torch.ones(1, 1, 3) if image is None else image[0]
+    )  # white, so that later images keep their rows
     if sample.truth is not None and len(truths) < len(shown):
         truths.append(sample.truth[0])

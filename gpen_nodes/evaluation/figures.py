@@ -51,8 +51,8 @@ def feature_figure(network: Network, eyes_of: str = "") -> Figure:
 
     Args:
         network: its features are compared, those of VGG-19's relu1_1 to relu4_1.
-        eyes_of: a template: of the windows around the eyes alone, where it puts them, and their mean. NaN
-            for an image that isn't square, which is no aligned face.
+        eyes_of: name of a template: compare only the windows around the eyes, where that template has them,
+            and take their mean. NaN for an image that isn't square, as it is no aligned face.
     """
 
     def parts(planes: Tensor) -> list[Tensor]:

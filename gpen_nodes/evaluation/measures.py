@@ -95,7 +95,7 @@ MEASURES: tuple[Entry, ...] = (
     Entry("identity", "higher", lambda needs: needs.identity()),
     Entry("features", "lower", lambda needs: feature_figure(needs.vgg)),
     Entry("eyes", "lower", lambda needs: feature_figure(needs.vgg, needs.template)),
-    # A mean of plain shares would be that of the images with the least colour: 7 in gray studio light.
+    # Weighted, since images with little colour have extreme shares: in gray studio light their mean was 7.
     Entry(
         "colour energy", "one", lambda _: of_pairs(colour_energy), weight=lambda t: chroma_energy(t).item()
     ),

@@ -74,7 +74,7 @@ class Summary:
         }
 
     def _fid(self, found: Comparison, level: str, systems: dict[str, list[Row]]) -> dict[str, float]:
-        """That of a system with fewer images than another can't be compared, and is left out."""
+        """FID by system. One with fewer images than another can't be compared and is left out."""
         most = max(map(len, systems.values()))
         values = {}
         for system, rows in systems.items():

@@ -40,7 +40,7 @@ class Sample:
 
     @cached_property
     def planes(self) -> Tensor | None:
-        """``truth`` as measures take it, [1, 3, H, W]: one tensor, by which they know it again."""
+        """``truth`` as measures take it, [1, 3, H, W]; one tensor, so that they can reuse results."""
         return None if self.truth is None else self.truth.permute(0, 3, 1, 2)
 
 
@@ -89,7 +89,7 @@ class PictureFolder:
 
 
 class DegradedFaces:
-    """True faces, or real ones without truth, in the way of a protocol."""
+    """Faces degraded as a protocol says, or real ones without a truth as they are."""
 
     def __init__(self, faces: FaceSet | Sequence[Tensor], names: Sequence[str], protocol: Protocol) -> None:
         self.faces, self.names, self.protocol = faces, names, protocol

@@ -102,7 +102,7 @@ class ZipFaces(FaceFiles):
         return self._zip().read(str(self.sources[index]))
 
     def _zip(self) -> zipfile.ZipFile:
-        """Of this process: one that is shared with a fork would move its place in the file for both."""
+        """The file, opened by this process: after a fork both would move one shared position in it."""
         if self._open is None or self._open[0] != os.getpid():
             try:
                 self._open = os.getpid(), zipfile.ZipFile(self.place)

@@ -102,7 +102,7 @@ class Gpen(nn.Module):
         """
         state = to_module_names(state)
         config = config or GpenConfig.from_state_dict(state)
-        with torch.device("meta"):  # Weights to begin with would be replaced, and change the host's seed.
+        with torch.device("meta"):  # Drawing weights would take time and change the host's generator.
             network = cls(config)
         check_fit(network, state)
         own = {

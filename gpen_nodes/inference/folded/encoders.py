@@ -18,11 +18,11 @@ from .kernels import memory_format
 
 __all__ = ["FoldedConvEncoder", "FoldedResNetEncoder", "fold_encoder"]
 
-MADE_AGAIN = 1024  # pixels: from here on the second finest features are made twice, never held whole
+MADE_AGAIN = 1024  # pixels: from this size on the second finest features are computed twice, not held whole
 
 
 class FoldedConvEncoder(nn.Module):
-    """``ConvEncoder`` with its scales in the weights; the finest features are made of rows of the image."""
+    """``ConvEncoder`` with its scales in the weights; the finest features are made by rows when asked for."""
 
     fir: Tensor
 

@@ -68,7 +68,7 @@ class FoldedGpen(nn.Module):
     def forward(self, image: Tensor, check: Callable[[], None] = lambda: None) -> Tensor:
         """Restore; ``check`` is called many times on the way and may raise to stop."""
         if len(image) > 1 and image.device.type == "cpu":
-            # A batch gains nothing, and bands of rows are whole pieces of memory in one image alone.
+            # A batch gains nothing here, and only in a single image is a band of rows contiguous in memory.
             return torch.cat([self(one, check) for one in image.split(1)])
         check()
         code, features = self.encoder(image, check)
@@ -119,8 +119,9 @@ class Level(nn.Module):
         feature: Rows,
         check: Callable[[], None],
     ) -> tuple[Stream, Tensor]:
-        """The level's features by rows, and its image [B, 3, size, size] fp32: each row of it is there once
-        the same row of the features has been made.
+        """The level's features by rows, and its RGB image [B, 3, size, size] fp32.
+
+        A row of the image is filled when the same row of the features is made.
         """
         size, channels = self.size, self.to_rgb.weight.shape[0]
         like = style.to(self.conv.dtype)
@@ -132,7 +133,7 @@ class Level(nn.Module):
             check()
             pieces = self.conv.inject(conv(z(first - 1, last + 1)), feature(first, last))
             rows = rgb[:, :, first:last]
-            # The rows of the smaller image are there, as those of its features have just been used.
+            # These rows of the smaller image are filled: making the pieces has made its features.
             rows.zero_() if smaller is None else rows.copy_(upsample_rows(smaller, first, last))
             add_rgb(pieces, rows)
             return pieces

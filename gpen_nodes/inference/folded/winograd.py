@@ -57,7 +57,7 @@ F2 = Winograd(
     outputs=((1, 1, 1, 0), (0, 1, -1, 1)),
     strip=256,
 )
-"""F(2×2, 3×3): 4/9 of the multiplications, and so little more error that bf16 bears it."""
+"""F(2×2, 3×3): 4/9 of the multiplications, with an error small enough for bf16."""
 
 
 @cache
