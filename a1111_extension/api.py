@@ -1,4 +1,4 @@
-"""``/gpen/v1``: restore pictures over the host's HTTP API."""
+"""``/gpen/v1``: restore images over the host's HTTP API."""
 # pyright: reportMissingImports=false
 
 from __future__ import annotations
@@ -105,7 +105,7 @@ def add_routes(app: FastAPI) -> None:
 
 
 def restore_faces(request: RestoreRequest) -> dict[str, Any]:  # pyright: ignore[reportInvalidTypeForm]
-    """Restore the faces of a picture.
+    """Restore the faces of an image.
 
     409 if it was interrupted, 422 for what makes no sense, 503 if the machine can't do it.
     """
@@ -135,7 +135,7 @@ def list_models() -> list[dict[str, Any]]:
 
 
 def _restored(data: bytes, folder: Path, options: dict[str, Any]) -> dict[str, Any]:
-    """As ``gpen-nodes restore`` does it: from a file to a file, so that nothing of the picture is lost."""
+    """As ``gpen-nodes restore`` does it: from a file to a file, so that nothing of the image is lost."""
     source, target = folder / "image", folder / "image.png"
     source.write_bytes(data)
     try:

@@ -61,11 +61,11 @@ class GpenExtras(scripts_postprocessing.ScriptPostprocessing):
     ) -> None:
         """Restore ``pp.image``. The host's API gives None for everything: off.
 
-        A failure costs no picture: it stays as it is, and its infotext says why.
+        A failure costs no image: it stays as it is, and its infotext says why.
         """
         if not enable or not visibility:
             return
-        pp.info.update(dict.fromkeys(NAMES.values()))  # of an earlier picture of the batch
+        pp.info.update(dict.fromkeys(NAMES.values()))  # of an earlier image of the batch
         chosen = {name: value for name, value in chosen.items() if value is not None}
         try:
             pp.image, faces = _restored(pp.image, visibility, **chosen)
@@ -82,7 +82,7 @@ class GpenExtras(scripts_postprocessing.ScriptPostprocessing):
 def _restored(
     image: Image.Image, visibility: float, *, strength: float = 1, size: str = SIZES[0], **options: Any
 ) -> tuple[Image.Image, str]:
-    """The picture with its faces restored and its alpha as it was, and how many faces that are."""
+    """The image with its faces restored and its alpha as it was, and how many faces that are."""
     pixels = from_uint8(np.array(image.convert("RGB")))
     side = None if size == SIZES[0] else int(size)
     result = restore(pixels, size=side, strength=strength * visibility, **options)
@@ -123,7 +123,7 @@ def _controls(prefix: str) -> tuple[Any, dict[str, Any]]:
 
 
 def _offer_paste(enable: Any, fields: list[tuple[Any, Any]]) -> None:
-    """A button that sets the section as an earlier result says, if that is the page's picture."""
+    """A button that sets the section as an earlier result says, if that is the page's image."""
     page = Context.root_block  # none, or another, where the host builds controls outside of its page
     known = page.blocks.values() if page is not None else ()
     picture = next((one for one in known if getattr(one, "elem_id", None) == "extras_image"), None)
@@ -146,7 +146,7 @@ def _offer_paste(enable: Any, fields: list[tuple[Any, Any]]) -> None:
 
 
 def _infotext(image: Image.Image | None) -> dict[str, str]:
-    """What a picture that the host has saved says of GPEN; empty if nothing."""
+    """What an image that the host has saved says of GPEN; empty if nothing."""
     from modules import infotext_utils
 
     generation, items = images.read_info_from_image(image) if image is not None else (None, {})

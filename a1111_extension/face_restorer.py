@@ -27,7 +27,7 @@ class GpenFaceRestorer(face_restoration.FaceRestoration):
     def restore(self, np_image: np.ndarray, p: Any = None) -> np.ndarray:
         """RGB uint8 [H, W, 3] with its faces restored.
 
-        A failure costs no picture of a generation: it stays as it is, and its infotext and the page say why.
+        A failure costs no image of a generation: it stays as it is, and its infotext and the page say why.
         """
         p = p or next((one for ref in reversed(_running) if (one := ref()) is not None), None)
         try:
@@ -44,10 +44,10 @@ class GpenFaceRestorer(face_restoration.FaceRestoration):
 
 
 def _note(p: Any, outcome: str, *, restored: bool) -> None:
-    """Write what became of a picture into its infotext, where the host claims that its faces are restored."""
+    """Write what became of an image into its infotext, where the host claims that its faces are restored."""
     if p is not None:
         p.extra_generation_params["GPEN restorer"] = outcome
-        p.extra_generation_params.pop("Face restoration", None)  # of an earlier picture of the batch
+        p.extra_generation_params.pop("Face restoration", None)  # of an earlier image of the batch
         if not restored:
             p.extra_generation_params["Face restoration"] = None  # stands above the host's, and takes it out
 

@@ -27,7 +27,7 @@ class Stopped(Exception):
 
 
 class WebuiHost:
-    """The core's host, for one picture.
+    """The core's host, for one image.
 
     Attributes:
         device: what the host gives to ``gpen``, or the CPU with ``--use-cpu gpen``.

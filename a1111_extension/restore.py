@@ -1,4 +1,4 @@
-"""The one way from a picture to its restored faces, and the one model, for all doors."""
+"""The one way from an image to its restored faces, and the one model, for all doors."""
 # pyright: reportMissingImports=false
 
 from __future__ import annotations
@@ -30,13 +30,13 @@ from .models import SHIPPED, find_model
 __all__ = ["FAILURES", "count", "restore", "tell"]
 
 FAILURES = (GpenError, RuntimeError, MemoryError, OSError, ValueError)
-"""What may go wrong while a picture is restored; ``tell`` makes a sentence of it."""
+"""What may go wrong while an image is restored; ``tell`` makes a sentence of it."""
 
 _resident: tuple[Any, ...] | None = None
 
 
 def restore(image: Tensor, model: str = SHIPPED, size: int | None = None, **options: Any) -> Restoration:
-    """Restore the faces of one picture. The caller holds the host's queue lock.
+    """Restore the faces of one image. The caller holds the host's queue lock.
 
     Args:
         image: [H, W, 3] or [1, H, W, 3] in [0, 1].

@@ -6,7 +6,7 @@ run on one thread, face by face in turn, and CPU time is counted, which neighbou
 
 "ours" draws from the same ranges in the same way, but our blur is never anisotropic. Both sides scale by 1 to
 8, uniformly; GFPGAN's 0.8 to 8 is more than our recipe can say. "ours, log scale" draws the scale as our
-recipes do, on a logarithmic scale, which leaves larger pictures to work on.
+recipes do, on a logarithmic scale, which leaves larger images to work on.
 
     pip install --no-deps --no-build-isolation basicsr
     pip install scipy torchvision scikit-image

@@ -2,7 +2,7 @@
 
 Every 3×3 convolution of a released architecture by itself, in bands of rows that stay in the cache, by the
 quickest of oneDNN's direct convolution and this package's Winograd. Nothing else that a face needs is
-counted: no modulation, no low-pass, no concatenation, no picture.
+counted: no modulation, no low-pass, no concatenation, no image.
 
   GFLOP      multiplications and additions of all of them, done directly
   best       GFLOP/s of the quickest direct convolution among them

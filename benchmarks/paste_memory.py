@@ -1,6 +1,6 @@
 """Memory that aligning and pasting the largest face of a photo takes, beside the photo itself.
 
-It is the peak of the resident set, less what was resident before and less the copy of the picture that comes
+It is the peak of the resident set, less what was resident before and less the copy of the image that comes
 back. A face that is smaller than its crop takes more than its region. pipeline.py runs this with allocators
 that keep nothing back; by itself:
 
@@ -45,7 +45,7 @@ def main() -> None:
 
 
 def _region_mb(picture: Tensor, face: AlignedFace) -> float:
-    """MB of the rectangle in the picture that a face's crop covers."""
+    """MB of the rectangle in the image that a face's crop covers."""
     size = face.crop_size
     crop_corners = np.array([[0, size, 0, size], [0, 0, size, size]]) - 0.5
     corners = np.linalg.solve(face.matrix[:, :2].numpy(), crop_corners - face.matrix[:, 2:].numpy())

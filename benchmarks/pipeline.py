@@ -3,7 +3,7 @@
 Aligning and pasting are also done as facexlib does them, by its FaceRestoreHelper's own methods with the same
 landmarks, template and restored faces. The helper is made without its networks, which it would download, so
 its masks are the square ones and it parses no face. It pastes with warps, masks and sums over the whole frame
-for each face. Restoring doesn't depend on the picture's size and is timed once a size.
+for each face. Restoring doesn't depend on the image's size and is timed once a size.
 
     python benchmarks/pipeline.py --photo group.jpg --width 1500 7680
 """
@@ -83,7 +83,7 @@ def main() -> None:
 
 
 def _centres(faces: Sequence[DetectedFace], picture: Tensor) -> list[np.ndarray]:
-    """Middles of the landmarks and mean eye distances (x, y, distance) as shares of the picture's width."""
+    """Middles of the landmarks and mean eye distances (x, y, distance) as shares of the image's width."""
     points = [np.array(face.landmarks) / picture.shape[2] for face in faces]
     return [np.append(p.mean(0), np.linalg.norm(p[1] - p[0])) for p in points]
 
@@ -113,7 +113,7 @@ def enlarged(photo: Tensor, width: int) -> Tensor:
 def _times(
     picture: Tensor, found: Sequence[DetectedFace], restorer: Restorer, runs: int, steps: Sequence[str]
 ) -> dict[str, float]:
-    """Seconds of each step for one picture [1, H, W, 3], and what follows from them."""
+    """Seconds of each step for one image [1, H, W, 3], and what follows from them."""
     seconds: dict[str, list[float]] = {}
 
     def timed(name: str, step: Callable[[], Any]) -> Any:

@@ -1,4 +1,4 @@
-"""One network and one picture in files, and every way to run the one on the other.
+"""One network and one image in files, and every way to run the one on the other.
 
 The modules that run networks are imported by those who need them: a worker holds no more than its own.
 """
@@ -55,14 +55,14 @@ class Case(NamedTuple):
         return self.folder / "model.onnx"
 
     def output(self, variant: str) -> Path:
-        """What a variant made of the picture, [1, 3, S, S] float32, not clamped."""
+        """What a variant made of the image, [1, 3, S, S] float32, not clamped."""
         return self.folder / f"{variant}.npy"
 
     def keep(self, variant: str, output: np.ndarray) -> None:
         """Write what a variant made.
 
         Raises:
-            Unavailable: it is no picture.
+            Unavailable: it is no image.
         """
         if not np.isfinite(output).all():
             raise Unavailable("its output holds NaN or infinity")
@@ -70,7 +70,7 @@ class Case(NamedTuple):
 
 
 def prepare(case: Case, size: int | None) -> tuple[int, int]:
-    """Write weights unless they are there, the picture, and what the module makes of it.
+    """Write weights unless they are there, the image, and what the module makes of it.
 
     Args:
         case: where to.

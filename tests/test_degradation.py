@@ -330,3 +330,15 @@ def test_colour_follows_its_formula() -> None:
 def test_gray_has_no_colours_to_shift() -> None:
     image = smooth_picture(1, 8, 8, 1)[0]
     assert torch.equal(apply_degradation(image, DegradationValues(colour_shift=(0.1, 0, 0))), image)
+
+
+def test_limits_and_defaults_are_told_by_field() -> None:
+    limits, defaults = DegradationRecipe.limits(), DegradationRecipe.defaults()
+    assert DegradationRecipe(**defaults) == DegradationRecipe()
+    assert limits.keys() == defaults.keys()
+    for name, (low, high) in limits.items():
+        is_range = isinstance(defaults[name], tuple)
+        widest, wider = ((low, high), (low, high + 1)) if is_range else (high, high + 1)
+        assert getattr(replace(DegradationRecipe(), **{name: widest}), name) == widest
+        with pytest.raises(OptionError, match=name):
+            replace(DegradationRecipe(), **{name: wider})

@@ -6,6 +6,7 @@ import io
 import struct
 import zlib
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -250,6 +251,7 @@ def test_a_16_bit_value_may_stand_for_transparency(tmp_path: Path, channels: int
     np.testing.assert_array_equal(image_file.alpha[0, ..., 0].numpy(), ~(pixels == 255).all(-1))
     write_image_file(tmp_path / "y.png", image_file.image, image_file)
     again = cv2.imread(str(tmp_path / "y.png"), cv2.IMREAD_UNCHANGED)
+    assert again is not None
     np.testing.assert_array_equal(again[..., 3] == 0, (pixels == 255).all(-1))
 
 
@@ -339,7 +341,8 @@ def test_print_colours_become_rgb_by_their_profile(tmp_path: Path) -> None:
     own, srgb = ImageCms.ImageCmsProfile(io.BytesIO(profile)), ImageCms.createProfile("sRGB")
     cmyk = ImageCms.profileToProfile(Image.fromarray(photo()), srgb, own, outputMode="CMYK")
     assert cmyk is not None
-    for name, options in (("x.jpg", {"quality": 98}), ("x.tif", {})):
+    cases: dict[str, dict[str, Any]] = {"x.jpg": {"quality": 98}, "x.tif": {}}
+    for name, options in cases.items():
         cmyk.save(tmp_path / name, icc_profile=profile, **options)
         image_file = read_image_file(tmp_path / name)
         difference = np.abs(image_file.image[0].numpy() * 255 - photo().astype(float))
@@ -352,7 +355,7 @@ def test_print_colours_become_rgb_by_their_profile(tmp_path: Path) -> None:
 def test_what_was_without_loss_stays_so(tmp_path: Path, lossless: bool, source: str) -> None:
     noise = np.random.default_rng(0).integers(0, 256, (40, 50, 4), dtype=np.uint8)
     noise[:10, :10, 3] = 0
-    options = {"lossless": lossless, "exact": True} if source == ".webp" else {}
+    options: dict[str, Any] = {"lossless": lossless, "exact": True} if source == ".webp" else {}
     Image.fromarray(noise).save(tmp_path / f"x{source}", **options)
     image_file = read_image_file(tmp_path / f"x{source}")
     assert image_file.lossless == lossless

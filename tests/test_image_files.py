@@ -8,6 +8,7 @@ import os
 import struct
 import zlib
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -69,7 +70,8 @@ def test_every_mode_becomes_rgb(tmp_path: Path, mode: str, suffix: str, gray: bo
     original = Image.fromarray(sample_pixels()).convert(mode)
     if mode in ("LA", "RGBA"):
         original.putalpha(Image.fromarray(sample_pixels()[..., 1]))
-    original.save(path, **({"lossless": True} if suffix == ".webp" else {}))
+    options: dict[str, Any] = {"lossless": True} if suffix == ".webp" else {}
+    original.save(path, **options)
     image_file = read_image_file(path)
     assert image_file.image.shape == (1, 24, 36, 3)
     assert image_file.image.dtype == torch.float32
@@ -89,7 +91,9 @@ def test_lab_becomes_rgb(tmp_path: Path) -> None:
     lab, srgb = ImageCms.createProfile("LAB"), ImageCms.createProfile("sRGB")
     rgb = Image.fromarray(sample_pixels() // 2 + 64)  # inside the gamut
     transform = ImageCms.buildTransform(srgb, lab, "RGB", "LAB")
-    ImageCms.applyTransform(rgb, transform).save(tmp_path / "lab.tif")
+    converted = ImageCms.applyTransform(rgb, transform)
+    assert converted is not None
+    converted.save(tmp_path / "lab.tif")
     assert np.abs(pixels_of(read_image_file(tmp_path / "lab.tif")) - np.asarray(rgb, np.float32)).mean() < 3
 
 
@@ -196,6 +200,7 @@ def test_16_bits_are_written_back(tmp_path: Path, suffix: str, channels: int) ->
     image_file = read_image_file(tmp_path / "in.png")
     write_image_file(tmp_path / f"out{suffix}", image_file.image, image_file)
     written = cv2.imread(str(tmp_path / f"out{suffix}"), cv2.IMREAD_UNCHANGED)
+    assert written is not None
     order = {1: [0], 3: [2, 1, 0], 4: [2, 1, 0, 3]}[channels]
     np.testing.assert_allclose(written.reshape(20, 31, -1), pixels[..., order].astype(float), atol=1)
     write_image_file(tmp_path / "out.jpg", image_file.image, image_file)
@@ -221,7 +226,7 @@ def test_metadata_that_still_holds_is_kept(tmp_path: Path, source: str, target: 
     exif[0x010E], exif[0x010F], exif[ORIENTATION] = "a face", "camera", 6
     exif[0x8769] = {0x9003: "1999:12:31 23:59:59", 0xA002: 36, 0x829A: 0.5}
     exif[0x8825] = {1: "N"}
-    dpi = {} if source == ".webp" else {"dpi": (300, 300)}
+    dpi: dict[str, Any] = {} if source == ".webp" else {"dpi": (300, 300)}
     Image.fromarray(sample_pixels()).save(
         tmp_path / f"in{source}", exif=exif.tobytes(), icc_profile=SRGB, **dpi
     )

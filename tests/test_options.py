@@ -88,8 +88,9 @@ def test_values_arrive_where_they_belong(values):
 
 
 def test_numbers_of_numpy_are_numbers():
-    PasteOptions(strength=np.float32(0.5), match_colour=np.bool_(True))
-    SelectOptions(min_face=np.int64(3), max_faces=np.int64(2))
+    # Ignored by the type checker, which does not take NumPy's numbers for Python's.
+    PasteOptions(strength=np.float32(0.5), match_colour=np.bool_(True))  # type: ignore[arg-type]
+    SelectOptions(min_face=np.int64(3), max_faces=np.int64(2))  # type: ignore[arg-type]
 
 
 def test_options_of_another_step_are_refused():

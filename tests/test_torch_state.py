@@ -20,7 +20,7 @@ from gpen_nodes import (
     read_checkpoint,
     write_checkpoint,
 )
-from gpen_nodes.faces import detect
+from gpen_nodes.faces.detectors import load_detector
 from gpen_nodes.torch_state import own_arithmetic
 
 CPU = LocalHost("cpu")
@@ -77,10 +77,10 @@ def test_the_same_faces_whatever_the_host_has_set(flat_checkpoint, setting):
 @every_setting
 def test_the_same_faces_are_found(astronaut, setting):
     expected = detect_faces(astronaut)
-    detect._load.cache_clear()
+    load_detector.cache_clear()
     with SETTINGS[setting]():
         found = detect_faces(astronaut)
-    detect._load.cache_clear()
+    load_detector.cache_clear()
     assert [face.landmarks for face in found] == [face.landmarks for face in expected] != []
 
 

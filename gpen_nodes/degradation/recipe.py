@@ -1,4 +1,4 @@
-"""What to do to a picture: ranges to draw from, and what was drawn."""
+"""What to do to an image: ranges to draw from, and what was drawn."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import torch
 
 from ..errors import OptionError
 
-__all__ = ["EVALUATION_RECIPE", "DegradationRecipe", "DegradationValues"]
+__all__ = ["EVALUATION_RECIPE", "DegradationRecipe", "DegradationValues", "fixed_recipe"]
 
 Range = tuple[float, float]
 
@@ -26,7 +26,7 @@ _LIMITS: dict[str, Range] = {
 }
 # Ratios are drawn on a logarithmic scale, so that halving is as likely as doubling.
 _RATIOS = ("scale", "gamma", "contrast")
-# The more of it, the less is left of the picture; of JPEG quality it is the other way round.
+# Fields where a higher value destroys more; for JPEG quality a lower value does.
 _STRENGTHS = ("scale", "blur_sigma", "motion_length", "noise_sigma")
 # What each optional step needs; without it the values stay at their defaults, which do nothing.
 _OPTIONAL_STEPS = {
@@ -47,7 +47,7 @@ class DegradationValues:
         blur_sigma: standard deviation of the Gaussian lens blur, px of the input.
         motion_length: pixels that a point sweeps over during the exposure; 0 or 1 is no motion.
         motion_angle: direction of the motion in degrees, counter-clockwise from the x axis.
-        noise_sigma: standard deviation of the additive Gaussian noise, of 255, in the small picture.
+        noise_sigma: standard deviation of the additive Gaussian noise, of 255, in the small image.
         noise_seed: seed of the noise's own random generator.
         jpeg_quality: 1 to 100 as libjpeg counts, or None for no JPEG.
         gamma: exponent of every value.
@@ -113,9 +113,9 @@ class DegradationRecipe:
     Equal ends fix a value. Units are those of `DegradationValues`. Down-sampling always happens:
     set ``scale`` to (1, 1) to leave it out. ``colour_probability`` decides on gamma, contrast and colour
     shift together. ``mild_probability`` is how often scale, blur, motion, noise and JPEG are all drawn from
-    the mildest quarter of their ranges, so that a training set has pictures that lack little.
+    the mildest quarter of their ranges, so that a training set has images that need little restoring, too.
     ``second_probability`` is how often the whole is done a second time, with other values and without colour:
-    the second order of Real-ESRGAN (Wang et al. 2021, section 3.2), as pictures that went from hand to hand
+    the second order of Real-ESRGAN (Wang et al. 2021, section 3.2), as images that went from hand to hand
     have it.
 
     Raises:
@@ -151,8 +151,18 @@ class DegradationRecipe:
             if not valid:
                 raise OptionError(f"{field.name} is {value!r}; expected {expected}.")
 
+    @classmethod
+    def limits(cls) -> dict[str, Range]:
+        """The widest range that each field may have, by name; a probability goes from 0 to 1."""
+        return {field.name: _LIMITS.get(field.name, (0, 1)) for field in fields(cls)}
+
+    @classmethod
+    def defaults(cls) -> dict[str, Any]:
+        """The default of each field, by name: a range, or one number for a probability."""
+        return {field.name: field.default for field in fields(cls)}
+
     def draw(self, generator: torch.Generator) -> DegradationValues:
-        """One image's values. Always takes as many draws, so that a step left out changes no later image."""
+        """One image's values. It always draws equally often, so a step left out changes no later image."""
         values, seed = self._draw_one(generator)
         more = torch.Generator().manual_seed(seed)
         mild, second = torch.rand(2, generator=more, dtype=torch.float64).tolist()
@@ -194,16 +204,25 @@ class DegradationRecipe:
         return DegradationValues(**drawn), seed
 
 
-EVALUATION_RECIPE = DegradationRecipe(
-    scale=(4, 4),
-    blur_sigma=(1.5, 1.5),
-    noise_sigma=(12.5, 12.5),
-    jpeg_quality=(55, 55),
-    blur_probability=1,
-    motion_probability=0,
-    noise_probability=1,
-    jpeg_probability=1,
-    colour_probability=0,
-)
-"""The middle of the documented ranges at ×4: what figures are measured on. No motion and true colours, which
-would measure luck with the draw; only the noise differs from image to image."""
+def fixed_recipe(
+    scale: float, blur_sigma: float, noise_sigma: float, jpeg_quality: float
+) -> DegradationRecipe:
+    """Blur, down-sampling, noise and JPEG of exactly these strengths, without motion or wrong colours.
+
+    Only the noise differs from image to image, so figures do not depend on the luck of a draw.
+    """
+    return DegradationRecipe(
+        scale=(scale, scale),
+        blur_sigma=(blur_sigma, blur_sigma),
+        noise_sigma=(noise_sigma, noise_sigma),
+        jpeg_quality=(jpeg_quality, jpeg_quality),
+        blur_probability=1,
+        motion_probability=0,
+        noise_probability=1,
+        jpeg_probability=1,
+        colour_probability=0,
+    )
+
+
+EVALUATION_RECIPE = fixed_recipe(4, 1.5, 12.5, 55)
+"""The middle of the documented ranges at ×4: what figures are measured on."""

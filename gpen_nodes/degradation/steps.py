@@ -22,7 +22,7 @@ __all__ = ["Enlarging", "apply_degradation", "degrade"]
 Enlarging = Literal["linear", "cubic"]
 _ENLARGING = {"linear": cv2.INTER_LINEAR, "cubic": cv2.INTER_CUBIC}
 
-_BAND_ROWS = 48  # of the picture, that are blurred at once
+_BAND_ROWS = 48  # rows of the image that are blurred at once
 
 
 def degrade(
@@ -38,7 +38,7 @@ def degrade(
         image: ``[B, H, W, C]`` or ``[H, W, C]`` in [0, 1], on any device; C of 1, 3 (RGB) or 4 (with alpha).
         recipe: what to draw from.
         generator: the only source of random numbers. One on the CPU gives the same draws on every machine.
-        enlarge: how the small picture is brought back to its size, "linear" or "cubic".
+        enlarge: how the small image is brought back to its size, "linear" or "cubic".
 
     Returns:
         The degraded images, float32 in [0, 1], of the input's shape and device and with its alpha; and the
@@ -63,7 +63,7 @@ def _degraded(batch: Tensor, values: list[DegradationValues], enlarge: Enlarging
     batch = batch.detach()
     colours = batch[..., :3].cpu().contiguous()
     result = torch.empty_like(colours)
-    # OpenCV drops an axis of one channel on its way, so a gray image goes without.
+    # OpenCV drops an axis of one channel, so gray images are given to it without that axis.
     images, targets = colours.squeeze(-1).numpy(), result.squeeze(-1).numpy()
     for colour, own, target in zip(images, values, targets, strict=True):
         _degrade_colour(colour, own, target, enlarge)
@@ -101,8 +101,8 @@ def _blurred(colour: np.ndarray, values: DegradationValues, size: tuple[int, int
 def _lens_blurred(colour: np.ndarray, sigma: float, size: tuple[int, int]) -> np.ndarray:
     """Gaussian blur, and then averages over areas that leave ``size`` (width, height).
 
-    Most of a blur's work is for pixels that down-sampling throws away. So both happen at once, as products of
-    matrices, to columns and then to rows.
+    Blurring first would mostly compute pixels that down-sampling then drops. So both are done at once, as
+    matrix products: for the columns, then for the rows.
     """
     (height, width), (columns, rows) = colour.shape[:2], size
     bands = _bands(height, rows, sigma)
@@ -113,10 +113,10 @@ def _lens_blurred(colour: np.ndarray, sigma: float, size: tuple[int, int]) -> np
 
 
 def _bands(height: int, count: int, sigma: float) -> list[tuple[Tensor, Tensor | slice]]:
-    """How ``count`` averages of blurred rows come from ``height`` rows, a few averages at a time.
+    """Weights that turn ``height`` rows into ``count`` blurred and averaged ones, in bands of a few results.
 
-    Weights, a row for each average, and the rows that they are for. An average's weight for a pixel is the
-    Gaussian's integral over the average's area as that pixel sees it.
+    Each band has its weights, one row for each result, and the rows of the input that they are for. A weight
+    is the integral of a Gaussian around the input's row over the area of the result.
     """
     step = height / count
     reach = round(8 * sigma + 1) // 2  # as OpenCV's GaussianBlur counts it
@@ -127,7 +127,7 @@ def _bands(height: int, count: int, sigma: float) -> list[tuple[Tensor, Tensor |
         edges = np.arange(top, min(top + band, count) + 1) * step
         seen = np.arange(math.floor(edges[0]) - reach, math.ceil(edges[-1]) + reach)
         weights = np.diff(np.interp(edges[:, None] - seen, borders, integral), axis=0) / step
-        if seen[0] < 0 or seen[-1] >= height:  # mirrored at the outer rows' centres
+        if seen[0] < 0 or seen[-1] >= height:  # beyond the border: mirrored at the outer rows' centres
             rows = torch.from_numpy(np.abs((seen + height - 1) % max(1, 2 * height - 2) - (height - 1)))
         else:
             rows = slice(seen[0], seen[-1] + 1)
@@ -136,11 +136,11 @@ def _bands(height: int, count: int, sigma: float) -> list[tuple[Tensor, Tensor |
 
 
 def _weighted(colour: np.ndarray, bands: list[tuple[Tensor, Tensor | slice]]) -> np.ndarray:
-    """Sums of rows with the bands' weights."""
-    picture = torch.from_numpy(colour.reshape(len(colour), -1))
-    result = picture.new_empty(sum(len(weights) for weights, _ in bands), picture.shape[1])
+    """The bands' weighted sums of rows."""
+    image = torch.from_numpy(colour.reshape(len(colour), -1))
+    result = image.new_empty(sum(len(weights) for weights, _ in bands), image.shape[1])
     for (weights, rows), part in zip(bands, result.split(len(bands[0][0])), strict=True):
-        torch.mm(weights, picture[rows], out=part)
+        torch.mm(weights, image[rows], out=part)
     return result.numpy().reshape(-1, *colour.shape[1:])
 
 
@@ -162,12 +162,12 @@ def _motion_kernel(length: float, angle: float) -> np.ndarray:
 
 def _add_noise(colour: np.ndarray, values: DegradationValues) -> np.ndarray:
     """A new array, in [0, 1] as a sensor saturates."""
-    picture = torch.from_numpy(colour)
+    image = torch.from_numpy(colour)
     if values.noise_sigma > 0:
         generator = torch.Generator().manual_seed(values.noise_seed)
-        noise = torch.empty_like(picture).normal_(0, values.noise_sigma / 255, generator=generator)
-        return noise.add_(picture).clamp_(0, 1).numpy()
-    return picture.clamp(0, 1).numpy()
+        noise = torch.empty_like(image).normal_(0, values.noise_sigma / 255, generator=generator)
+        return noise.add_(image).clamp_(0, 1).numpy()
+    return image.clamp(0, 1).numpy()
 
 
 def _compress(colour: np.ndarray, values: DegradationValues) -> np.ndarray:
@@ -192,6 +192,6 @@ def _recolour(colour: np.ndarray, values: DegradationValues) -> np.ndarray:
         colour *= np.float32(values.contrast)
         colour += 0.5
     if colour.ndim == 3 and any(values.colour_shift):
-        # A whole row of them: NumPy is slow at rows of three.
+        # As a whole row of pixels: NumPy is slow when the inner axis has three numbers.
         colour += np.full(colour.shape[1:], values.colour_shift, np.float32)
     return colour

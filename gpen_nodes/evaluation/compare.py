@@ -1,4 +1,4 @@
-"""Every picture by every system, measured."""
+"""Every image by every system, measured."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ SHOWN = 6
 
 @dataclass(frozen=True)
 class Row:
-    """Figures of one picture by one system at one level, by the names of the measures.
+    """Figures of one image by one system at one level, by the names of the measures.
 
-    ``weights`` say how much the picture counts in the mean of a measure; 1 where nothing is said.
+    ``weights`` say how much the image counts in the mean of a measure; 1 where nothing is said.
     """
 
     level: str
@@ -41,9 +41,9 @@ class Comparison:
     Attributes:
         rows: in the order in which they were measured.
         fid: of each level and system; empty where it isn't measured.
-        shown: some pictures of each level and system, [H, W, 3], from all parts of the set, and under
+        shown: some images of each level and system, [H, W, 3], from all parts of the set, and under
             ``truth`` the true ones.
-        problems: a sentence for each picture that could not be measured.
+        problems: a sentence for each image that could not be measured.
     """
 
     rows: list[Row] = field(default_factory=list)
@@ -64,12 +64,12 @@ def compare(
 ) -> Comparison:
     """Let each system restore each sample at each level, and measure what comes out as it would be saved.
 
-    What a system gives is brought to the truth's size (else to the degraded picture's) and rounded to 8 bits.
+    What a system gives is brought to the truth's size (else to the degraded image's) and rounded to 8 bits.
 
     Args:
         count: take only the first so many samples.
-        seen: called with each sample, each system's name, and its picture, [1, H, W, 3], or None without.
-        into: filled as it goes, so that an interrupt loses nothing; what is returned, too.
+        seen: called with each sample, each system's name, and its image, [1, H, W, 3], or None without.
+        into: filled during the comparison, so that an interrupt loses nothing; it is also what is returned.
 
     Raises:
         OptionError: no sample, or two systems of one name.
@@ -80,15 +80,15 @@ def compare(
     chosen = range(0, total, math.ceil(total / SHOWN))
     for level in samples.levels:
         for index in range(total):
-            for sample, system, picture in _restored(samples, systems, level, index, found):
-                if picture is not None:
-                    figures = _figures(measures, system, picture.permute(0, 3, 1, 2), sample.planes)
+            for sample, system, image in _restored(samples, systems, level, index, found):
+                if image is not None:
+                    figures = _figures(measures, system, image.permute(0, 3, 1, 2), sample.planes)
                     weights = _weights(measures, sample.planes)
                     found.rows.append(Row(level, system, sample.name, figures, weights))
                 if index in chosen:
-                    _show(found, sample, system, picture)
+                    _show(found, sample, system, image)
                 if seen is not None:
-                    seen(sample, system, picture)
+                    seen(sample, system, image)
         if measures.fid is not None:
             values = {(level, system): value for system, value in measures.fid.values().items()}
             found.fid |= {key: value for key, value in values.items() if not math.isnan(value)}
@@ -108,7 +108,7 @@ def _check(samples: Samples, systems: Sequence[System], total: int, count: int |
 def _restored(
     samples: Samples, systems: Sequence[System], level: str, index: int, found: Comparison
 ) -> Iterator[tuple[Sample, str, Tensor | None]]:
-    """Each system's picture as it would be saved; None, and a problem, where it has none."""
+    """Each system's image as it would be saved; None, and a problem, where it has none."""
     try:
         sample = samples.sample(level, index)
     except GpenError as error:
@@ -117,20 +117,20 @@ def _restored(
     like = sample.degraded if sample.truth is None else sample.truth
     for system in systems:
         try:
-            picture = system.restore(sample)
+            image = system.restore(sample)
         except GpenError as error:
             found.problems.append(f"{system.name}, {sample.name}: {error}")
             yield sample, system.name, None
         else:
-            picture = picture if like is None else resize(picture, *like.shape[1:3])
-            yield sample, system.name, as_saved(picture)
+            image = image if like is None else resize(image, *like.shape[1:3])
+            yield sample, system.name, as_saved(image)
 
 
-def _figures(measures: Measures, system: str, picture: Tensor, true: Tensor | None) -> dict[str, float]:
+def _figures(measures: Measures, system: str, image: Tensor, true: Tensor | None) -> dict[str, float]:
     if measures.fid is not None and true is not None:
-        measures.fid.add(system, picture, true)
+        measures.fid.add(system, image, true)
     return {
-        measure.name: measure.of(picture, true)
+        measure.name: measure.of(image, true)
         for measure in measures.each
         if true is not None or not measure.needs_truth
     }
@@ -142,9 +142,11 @@ def _weights(measures: Measures, true: Tensor | None) -> dict[str, float]:
     return {measure.name: measure.weight(true) for measure in measures.each if measure.weight is not None}
 
 
-def _show(found: Comparison, sample: Sample, system: str, picture: Tensor | None) -> None:
+def _show(found: Comparison, sample: Sample, system: str, image: Tensor | None) -> None:
     truths = found.shown.setdefault((sample.level, "truth"), [])
     shown = found.shown.setdefault((sample.level, system), [])
-    shown.append(torch.ones(1, 1, 3) if picture is None else picture[0])  # white: the next stay in their rows
+    shown.append(
+        torch.ones(1, 1, 3) if image is None else image[0]
+    )  # white, so that later images keep their rows
     if sample.truth is not None and len(truths) < len(shown):
         truths.append(sample.truth[0])

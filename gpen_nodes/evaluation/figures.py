@@ -1,6 +1,6 @@
-"""Figures that need a network or a detector: functions of a picture and its truth.
+"""Figures that need a network or a detector: functions of an image and its truth.
 
-A picture and its truth are [1, 3, H, W] in [0, 1] of one size; a figure is NaN where there is none.
+An image and its truth are [1, 3, H, W] in [0, 1] of one size; a figure is NaN where there is none.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ Network = Callable[[Tensor], Sequence[Tensor]]
 
 
 class _Latest:
-    """What a function gave for the last tensor asked about: one truth is compared with many pictures."""
+    """What a function gave for the last tensor asked about: one truth is compared with many images."""
 
     def __init__(self, function: Callable[[Tensor], Any]) -> None:
         self.function, self.tensor, self.value = function, None, None
@@ -39,9 +39,9 @@ class _Latest:
 def of_pairs(metric: Callable[[Tensor, Tensor], Tensor | float]) -> Figure:
     """The figure of a metric that always has a truth."""
 
-    def of(picture: Tensor, truth: Tensor | None) -> float:
+    def of(image: Tensor, truth: Tensor | None) -> float:
         assert truth is not None
-        return float(metric(picture, truth))
+        return float(metric(image, truth))
 
     return of
 
@@ -51,8 +51,8 @@ def feature_figure(network: Network, eyes_of: str = "") -> Figure:
 
     Args:
         network: its features are compared, those of VGG-19's relu1_1 to relu4_1.
-        eyes_of: a template: of the windows around the eyes alone, where it puts them, and their mean. NaN
-            for a picture that isn't square, which is no aligned face.
+        eyes_of: name of a template: compare only the windows around the eyes, where that template has them,
+            and take their mean. NaN for an image that isn't square, as it is no aligned face.
     """
 
     def parts(planes: Tensor) -> list[Tensor]:
@@ -66,11 +66,11 @@ def feature_figure(network: Network, eyes_of: str = "") -> Figure:
 
     true_maps, weights = _Latest(maps), [1 / len(LAYERS)] * len(LAYERS)
 
-    def of(picture: Tensor, truth: Tensor | None) -> float:
+    def of(image: Tensor, truth: Tensor | None) -> float:
         assert truth is not None
-        if eyes_of and picture.shape[-1] != picture.shape[-2]:
+        if eyes_of and image.shape[-1] != image.shape[-2]:
             return math.nan
-        pairs = zip(maps(picture), true_maps(truth), strict=True)
+        pairs = zip(maps(image), true_maps(truth), strict=True)
         distances = [feature_distance(ours, theirs, weights) for ours, theirs in pairs]
         return torch.stack(distances).mean().item()
 
@@ -81,11 +81,11 @@ def identity_figure(embedder: FaceEmbedder, template: str) -> Figure:
     """Cosine of the embeddings of two faces that are aligned to ``template``."""
     true_identity = _Latest(lambda truth: embedder.embed(truth, template)[0])
 
-    def of(picture: Tensor, truth: Tensor | None) -> float:
+    def of(image: Tensor, truth: Tensor | None) -> float:
         assert truth is not None
-        if picture.shape[-1] != picture.shape[-2]:
+        if image.shape[-1] != image.shape[-2]:
             return math.nan  # no aligned face
-        return (embedder.embed(picture, template)[0] @ true_identity(truth)).item()
+        return (embedder.embed(image, template)[0] @ true_identity(truth)).item()
 
     return of
 
@@ -101,9 +101,9 @@ def landmark_distance() -> Figure:
     detect_faces(torch.zeros(32, 32, 3))
     true_landmarks = _Latest(_landmarks)
 
-    def of(picture: Tensor, truth: Tensor | None) -> float:
+    def of(image: Tensor, truth: Tensor | None) -> float:
         assert truth is not None
-        ours, theirs = _landmarks(picture), true_landmarks(truth)
+        ours, theirs = _landmarks(image), true_landmarks(truth)
         if ours is None or theirs is None:
             return math.nan
         distances = torch.linalg.vector_norm(ours - theirs, dim=1)
@@ -112,6 +112,6 @@ def landmark_distance() -> Figure:
     return of
 
 
-def _landmarks(picture: Tensor) -> Tensor | None:
-    faces = detect_faces(picture[0].permute(1, 2, 0), min_score=0.5, max_faces=1)
+def _landmarks(image: Tensor) -> Tensor | None:
+    faces = detect_faces(image[0].permute(1, 2, 0), min_score=0.5, max_faces=1)
     return torch.tensor(faces[0].landmarks, dtype=torch.float64) if faces else None

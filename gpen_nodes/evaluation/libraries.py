@@ -76,11 +76,11 @@ class Fid:
         if system not in self._sets:
             self._sets[system] = copy.deepcopy(self._empty)
         metric = self._sets[system]
-        for picture, real in ((restored, False), (truth, True)):
-            metric.update((picture * 255).round().to(torch.uint8), real=real)
+        for image, real in ((restored, False), (truth, True)):
+            metric.update((image * 255).round().to(torch.uint8), real=real)
 
     def values(self) -> dict[str, float]:
-        """The distance of each system, after which all sets are empty; NaN of fewer than two pictures."""
+        """The distance of each system, after which all sets are empty; NaN of fewer than two images."""
         sets, self._sets = self._sets, {}
         return {
             system: float(metric.compute()) if int(metric.real_features_num_samples) > 1 else math.nan
@@ -103,8 +103,8 @@ def load_niqe(folders: Folders = ()) -> Callable[[Tensor], float]:
     except Exception as error:  # scipy raises many kinds on a file that is no .mat
         raise CheckpointError(f"{path} holds no parameters of NIQE: {error}") from error
 
-    def niqe(picture: Tensor) -> float:
+    def niqe(image: Tensor) -> float:
         # One block of 96 px has no covariance.
-        return float(network(picture)) if min(picture.shape[-2:]) >= 192 else math.nan
+        return float(network(image)) if min(image.shape[-2:]) >= 192 else math.nan
 
     return niqe

@@ -26,14 +26,14 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Measure:
-    """One figure of one picture, ready to be taken.
+    """One figure of one image, ready to be taken.
 
     Attributes:
         name: with its unit.
         better: which way, or ``one`` for a share that is best at 1.
-        of: the figure of a picture and its truth, [1, 3, H, W] in [0, 1] of one size; NaN where it has none.
+        of: the figure of an image and its truth, [1, 3, H, W] in [0, 1] of one size; NaN where it has none.
         needs_truth: else it is called with None where there is no truth.
-        weight: how much a picture counts in a mean, from its truth; where None, all count alike.
+        weight: how much an image counts in a mean, from its truth; where None, all count alike.
     """
 
     name: str
@@ -86,7 +86,7 @@ class Entry:
 
 def _niqe(needs: Needs) -> Figure:
     niqe = load_niqe(needs.weights)
-    return lambda picture, _: niqe(picture)
+    return lambda image, _: niqe(image)
 
 
 MEASURES: tuple[Entry, ...] = (
@@ -95,7 +95,7 @@ MEASURES: tuple[Entry, ...] = (
     Entry("identity", "higher", lambda needs: needs.identity()),
     Entry("features", "lower", lambda needs: feature_figure(needs.vgg)),
     Entry("eyes", "lower", lambda needs: feature_figure(needs.vgg, needs.template)),
-    # A mean of plain shares would be that of the pictures with the least colour: 7 in gray studio light.
+    # Weighted, since images with little colour have extreme shares: in gray studio light their mean was 7.
     Entry(
         "colour energy", "one", lambda _: of_pairs(colour_energy), weight=lambda t: chroma_energy(t).item()
     ),
@@ -114,7 +114,7 @@ class Measures:
     """All that this machine can measure.
 
     Attributes:
-        each: figures of single pictures.
+        each: figures of single images.
         fid: the one figure of a whole set, or None.
         left_out: a sentence for each that cannot be measured, with the remedy.
     """

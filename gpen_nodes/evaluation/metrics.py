@@ -1,4 +1,4 @@
-"""Figures that compare a restored picture with the true one: pure functions on [B, C, H, W] in [0, 1]."""
+"""Figures that compare a restored image with the true one: pure functions on [B, C, H, W] in [0, 1]."""
 
 from __future__ import annotations
 
@@ -16,20 +16,20 @@ _YCBCR = (
     (-0.299 / 1.772, -0.587 / 1.772, 0.5),
     (0.5, -0.587 / 1.402, -0.114 / 1.402),
 )
-_NO_DETAIL = 1e-8  # of gradient energy: less is rounding, as in a gray picture's colours
+_NO_DETAIL = 1e-8  # of gradient energy: less is rounding, as in a gray image's colours
 
 
 def psnr(restored: Tensor, truth: Tensor) -> Tensor:
-    """Peak signal-to-noise ratio of each picture in dB, [B] float64; infinite where the two are equal."""
+    """Peak signal-to-noise ratio of each image in dB, [B] float64; infinite where the two are equal."""
     error = (restored.double() - truth.double()).square().mean(dim=(1, 2, 3))
     return -10 * torch.log10(error)
 
 
 def ssim(restored: Tensor, truth: Tensor) -> Tensor:
-    """Structural similarity of each picture, [B] float64 in [-1, 1]; of colours, the mean of the channels.
+    """Structural similarity of each image, [B] float64 in [-1, 1]; of colours, the mean of the channels.
 
     Wang et al., "Image quality assessment: from error visibility to structural similarity" (2004): Gaussian
-    windows of σ 1.5, 11 px wide, K1 0.01, K2 0.03, where they lie inside the picture.
+    windows of σ 1.5, 11 px wide, K1 0.01, K2 0.03, where they lie inside the image.
 
     Args:
         restored, truth: at least 11 px wide and high.
@@ -53,9 +53,9 @@ def _windows(x: Tensor) -> Tensor:
 
 
 def gradient_energy(image: Tensor) -> Tensor:
-    """Mean squared difference between neighbouring pixels, both directions, of each picture: [B].
+    """Mean squared difference between neighbouring pixels, both directions, of each image: [B].
 
-    A blurred picture has less of it than its truth, a noisy one more.
+    A blurred image has less of it than its truth, a noisy one more.
     """
     down = image[..., 1:, :] - image[..., :-1, :]
     right = image[..., :, 1:] - image[..., :, :-1]
@@ -80,7 +80,7 @@ def colour_energy(restored: Tensor, truth: Tensor) -> Tensor:
 def true_detail(restored: Tensor, truth: Tensor) -> Tensor:
     """1 − |∇a − ∇t|² / |∇t|² of Y, [B], at most 1: how much of the truth's detail is there and in its place.
 
-    A flat picture has 0; detail that the truth does not have, such as noise, takes away as much as it adds
+    A flat image has 0; detail that the truth does not have, such as noise, takes away as much as it adds
     to the gradient energy. NaN where the truth has no detail.
     """
     ours, theirs = _ycbcr(restored)[:, :1], _ycbcr(truth)[:, :1]

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 
 from ..degradation import EVALUATION_RECIPE, DegradationRecipe
+from ..degradation.recipe import fixed_recipe
 from ..degradation.steps import Enlarging
 
 __all__ = ["PROTOCOLS", "Protocol"]
@@ -22,7 +23,7 @@ class Protocol:
         levels: a recipe for each row of the table; None takes the faces as they are, without a truth.
         template: what the faces are aligned to.
         seed: of the degradation; each face has draws of its own, by its name.
-        enlarge: how the small picture is brought back to its size.
+        enlarge: how the small image is brought back to its size.
     """
 
     about: str
@@ -33,28 +34,13 @@ class Protocol:
     enlarge: Enlarging = "linear"
 
 
-def _fixed(scale: float, blur: float, noise: float, quality: int) -> DegradationRecipe:
-    return DegradationRecipe(
-        scale=(scale, scale),
-        blur_sigma=(blur, blur),
-        noise_sigma=(noise, noise),
-        jpeg_quality=(quality, quality),
-        blur_probability=1,
-        motion_probability=0,
-        noise_probability=1,
-        jpeg_probability=1,
-        colour_probability=0,
-    )
-
-
 _LEVELS = MappingProxyType(
     {
-        "mild": _fixed(2, 0.75, 5, 80),
+        "mild": fixed_recipe(2, 0.75, 5, 80),
         "medium": EVALUATION_RECIPE,
-        "strong": _fixed(8, 3, 20, 35),
+        "strong": fixed_recipe(8, 3, 20, 35),
     }
 )
-"""Only the noise differs from face to face: figures do not measure luck with the draw."""
 
 PROTOCOLS: Mapping[str, Protocol] = MappingProxyType(
     {
@@ -65,7 +51,11 @@ PROTOCOLS: Mapping[str, Protocol] = MappingProxyType(
             "interpolation",
             512,
             MappingProxyType(
-                {"mild": _fixed(2, 1, 4, 85), "medium": _fixed(4, 2, 10, 60), "strong": _fixed(8, 4, 18, 40)}
+                {
+                    "mild": fixed_recipe(2, 1, 4, 85),
+                    "medium": fixed_recipe(4, 2, 10, 60),
+                    "strong": fixed_recipe(8, 4, 18, 40),
+                }
             ),
             enlarge="cubic",
         ),

@@ -25,14 +25,14 @@ _ARROWS = {"higher": "↑", "lower": "↓", "one": "→ 1"}
 
 
 class Summary:
-    """Means of each level and system, over the same pictures for all systems of a level.
+    """Means of each level and system, over the same images for all systems of a level.
 
     Attributes:
         columns: the names of the measures, in order, and which way each is better.
-        lines: level, system, pictures, and the mean of each column over the pictures of which every system
+        lines: level, system, images, and the mean of each column over the images of which every system
             of the level has a figure; NaN where there is none. A system without any figure of a column does
             not count there.
-        gaps: a sentence for each column and level that leaves pictures out.
+        gaps: a sentence for each column and level that leaves images out.
     """
 
     def __init__(self, found: Comparison, measures: Measures) -> None:
@@ -74,7 +74,7 @@ class Summary:
         }
 
     def _fid(self, found: Comparison, level: str, systems: dict[str, list[Row]]) -> dict[str, float]:
-        """That of a system with fewer pictures than another can't be compared, and is left out."""
+        """FID by system. One with fewer images than another can't be compared and is left out."""
         most = max(map(len, systems.values()))
         values = {}
         for system, rows in systems.items():
@@ -116,7 +116,7 @@ class Summary:
 
 
 def write_report(found: Comparison, measures: Measures, summary: Summary, folder: Path, title: str) -> None:
-    """Write ``figures.csv`` (every picture), ``summary.csv``, ``table.md`` and a ``sheet`` for each level."""
+    """Write ``figures.csv`` (every image), ``summary.csv``, ``table.md`` and a ``sheet`` for each level."""
     folder.mkdir(parents=True, exist_ok=True)
     names = [name for name in summary.columns if name != "FID"]
     rows = [["level", "system", "picture", *names]]
@@ -130,18 +130,18 @@ def write_report(found: Comparison, measures: Measures, summary: Summary, folder
         with replacing(folder / name) as temporary:
             temporary.write_text(text, encoding="utf-8")
     for level in dict.fromkeys(level for level, _ in found.shown):
-        shown = {system: pictures for (own, system), pictures in found.shown.items() if own == level}
+        shown = {system: images for (own, system), images in found.shown.items() if own == level}
         name = f"sheet-{level}.png".replace(" ", "-") if level else "sheet.png"
         with replacing(folder / name) as temporary:
             contact_sheet(shown).save(temporary, format="PNG")
 
 
 def contact_sheet(shown: Mapping[str, Sequence[Tensor]]) -> Image.Image:
-    """A column of pictures, [H, W, 3] in [0, 1], under each name: truth first, a picture a row, unscaled.
+    """A column of images, [H, W, 3] in [0, 1], under each name: truth first, an image a row, unscaled.
 
     Of what is larger than 1024 px the middle is shown.
     """
-    columns = {name: [_natural(p) for p in pictures] for name, pictures in shown.items() if pictures}
+    columns = {name: [_natural(one) for one in images] for name, images in shown.items() if images}
     names = sorted(columns, key=lambda name: name != "truth")
     widths = [max(image.width for image in columns[name]) for name in names]
     rows = itertools.zip_longest(*(columns[name] for name in names))
@@ -172,7 +172,7 @@ def _fitting(draw: ImageDraw.ImageDraw, name: str, width: int) -> str:
 
 
 def _figures_of(name: str, rows: list[Row]) -> dict[str, float]:
-    """By picture, where there is one."""
+    """By image, where there is one."""
     return {row.picture: value for row in rows if not math.isnan(value := row.figures.get(name, math.nan))}
 
 

@@ -1,4 +1,4 @@
-"""Faces to restore, and pictures that were restored, under the names by which they belong together."""
+"""Faces to restore, and images that were restored, under the names by which they belong together."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ __all__ = ["DegradedFaces", "PictureFolder", "Sample", "Samples", "TruePictures"
 
 @dataclass(frozen=True)
 class Sample:
-    """One picture at one level.
+    """One image at one level.
 
     Attributes:
         name: by which results of other systems are found.
@@ -40,7 +40,7 @@ class Sample:
 
     @cached_property
     def planes(self) -> Tensor | None:
-        """``truth`` as measures take it, [1, 3, H, W]: one tensor, by which they know it again."""
+        """``truth`` as measures take it, [1, 3, H, W]; one tensor, so that they can reuse results."""
         return None if self.truth is None else self.truth.permute(0, 3, 1, 2)
 
 
@@ -57,12 +57,12 @@ class Samples(Interface):
 
 
 def as_saved(image: Tensor) -> Tensor:
-    """Rounded to 8 bits, so that figures are those of the pictures that are written."""
+    """Rounded to 8 bits, so that figures are those of the images that are written."""
     return from_uint8(to_uint8(image)).reshape(image.shape)
 
 
 class PictureFolder:
-    """The pictures of a folder and its subfolders, by their path without suffix.
+    """The images of a folder and its subfolders, by their path without suffix.
 
     Raises:
         ImageError: there are none.
@@ -81,7 +81,7 @@ class PictureFolder:
         """[1, H, W, 3] in [0, 1].
 
         Raises:
-            ImageError: no such picture, or a damaged one.
+            ImageError: no such image, or a damaged one.
         """
         if name not in self.paths:
             raise ImageError(f"{self.folder} holds no picture named {name}.")
@@ -89,9 +89,9 @@ class PictureFolder:
 
 
 class DegradedFaces:
-    """True faces, or real ones without truth, in the way of a protocol."""
+    """Faces degraded as a protocol says, or real ones without a truth as they are."""
 
-    def __init__(self, faces: FaceSet, names: Sequence[str], protocol: Protocol) -> None:
+    def __init__(self, faces: FaceSet | Sequence[Tensor], names: Sequence[str], protocol: Protocol) -> None:
         self.faces, self.names, self.protocol = faces, names, protocol
         self.levels = tuple(protocol.levels)
 
@@ -106,7 +106,7 @@ class DegradedFaces:
 
 
 class TruePictures:
-    """Nothing to restore: true pictures, if known, for results that are there already."""
+    """Nothing to restore: true images, if known, for results that are there already."""
 
     levels = ("",)
 

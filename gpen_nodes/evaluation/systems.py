@@ -19,7 +19,7 @@ __all__ = ["Bicubic", "Model", "Results", "System", "Unsharp", "Untouched"]
 
 
 class System(Interface):
-    """Anything that gives a better picture for a bad one."""
+    """Anything that gives a better image for a bad one."""
 
     name: str
 
@@ -29,7 +29,7 @@ class System(Interface):
 
 
 class Untouched:
-    """The degraded picture as a system is given it."""
+    """The degraded image as a system is given it."""
 
     name = "degraded"
 
@@ -38,7 +38,7 @@ class Untouched:
 
 
 class Bicubic:
-    """The small picture enlarged by bicubic interpolation."""
+    """The small image enlarged by bicubic interpolation."""
 
     name = "bicubic"
 
@@ -71,7 +71,7 @@ class Model:
 
 
 class Results:
-    """A folder of pictures that any system restored; with a subfolder for each level, if it has them."""
+    """A folder of images that any system restored; with a subfolder for each level, if it has them."""
 
     def __init__(self, name: str, folder: str | Path) -> None:
         self.name, self.folder = name, Path(folder)

@@ -44,7 +44,7 @@ def open_faces(place: str | Path) -> FaceSet:
     """Aligned faces wherever they lie.
 
     Args:
-        place: a folder that ``prepare`` has written, a folder of pictures, a zip file, a tar file, a folder
+        place: a folder that ``prepare`` has written, a folder of images, a zip file, a tar file, a folder
             of tar files, or a pattern of tar files such as ``shards/*.tar``.
 
     Raises:

@@ -1,4 +1,4 @@
-"""Aligned faces as picture files: in a folder, a zip file, or the tar files that WebDataset calls shards.
+"""Aligned faces as image files: in a folder, a zip file, or the tar files that WebDataset calls shards.
 
 All of them are read at random, by number: a run shares its faces among processes without a duplicate and
 goes on where it was, whatever they lie in. Names and places are kept in arrays and not in lists of objects,
@@ -80,7 +80,7 @@ class FaceFiles(ABC):
 
 
 class FolderFaces(FaceFiles):
-    """Every picture file below a folder."""
+    """Every image file below a folder."""
 
     def __init__(self, folder: Path) -> None:
         paths = (p.relative_to(folder) for p in folder.rglob("*") if is_image_file_name(p.name))
@@ -91,7 +91,7 @@ class FolderFaces(FaceFiles):
 
 
 class ZipFaces(FaceFiles):
-    """Every picture file in a zip file."""
+    """Every image file in a zip file."""
 
     def __init__(self, path: Path) -> None:
         self._open: tuple[int, zipfile.ZipFile] | None = None
@@ -102,7 +102,7 @@ class ZipFaces(FaceFiles):
         return self._zip().read(str(self.sources[index]))
 
     def _zip(self) -> zipfile.ZipFile:
-        """Of this process: one that is shared with a fork would move its place in the file for both."""
+        """The file, opened by this process: after a fork both would move one shared position in it."""
         if self._open is None or self._open[0] != os.getpid():
             try:
                 self._open = os.getpid(), zipfile.ZipFile(self.place)
@@ -115,7 +115,7 @@ class ZipFaces(FaceFiles):
 
 
 class ShardFaces(FaceFiles):
-    """Every picture file in uncompressed tar files, read from its place there."""
+    """Every image file in uncompressed tar files, read from its place there."""
 
     def __init__(self, place: str, shards: Sequence[Path]) -> None:
         self.shards, names, spans = list(map(str, shards)), [], []

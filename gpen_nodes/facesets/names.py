@@ -34,6 +34,6 @@ def person_of(source: str) -> str:
 
 
 def generator_of(name: str, seed: int) -> torch.Generator:
-    """Chance for one face: the same whatever others there are, in which order and in which folder."""
+    """A random generator for one face: it does not depend on other faces, on their order or folder."""
     digest = hashlib.sha256(f"{seed} {PurePath(name).name}".encode()).digest()
     return torch.Generator().manual_seed(int.from_bytes(digest[:7], "big"))

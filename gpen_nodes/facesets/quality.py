@@ -14,7 +14,7 @@ _CHUNK = 1024
 def blur_of(face: np.ndarray) -> float:
     """How little of its detail a face loses by a blur, 0 (all) to 1 (none): high for one that is blurred.
 
-    The idea is Crete et al. 2007, "The blur effect": a blur changes a sharp picture much and a blurred one
+    The idea is Crete et al. 2007, "The blur effect": a blur changes a sharp image much and a blurred one
     little, whatever it shows and in whatever contrast. Here it is the share of the luma's gradient energy
     that a Gaussian blur of σ 1 leaves.
 
@@ -48,7 +48,7 @@ def near_duplicates(prints: np.ndarray, order: np.ndarray, likeness: float) -> d
     Args:
         prints: [N, 3072] of ``thumbprint``.
         order: the faces' numbers, best first.
-        likeness: correlation from which two are one picture.
+        likeness: correlation from which two are one image.
     """
     ranked, twins = prints[order], dict[int, int]()
     for first in range(0, len(ranked), _CHUNK):

@@ -89,7 +89,7 @@ class FaceStore:
             sources_file.write_text(json.dumps(told), encoding="utf-8")
 
     def __reduce__(self) -> tuple[type[FaceStore], tuple[str | Path]]:
-        """For a worker that is started and not forked: it maps the pixels itself, and is not sent them."""
+        """Pickle the folder alone: a worker that is not forked maps the pixels itself."""
         return FaceStore, (self.folder,)
 
     def __len__(self) -> int:

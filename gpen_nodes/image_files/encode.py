@@ -26,7 +26,7 @@ def encode_png16(pixels: np.ndarray, options: dict[str, Any]) -> bytes:
     height, width, channels = pixels.shape
     header = struct.pack(">IIBBBBB", width, height, 16, _PNG_COLOUR_TYPES[channels], 0, 0, 0)
     rows = pixels.astype(">u2").reshape(height, -1).view(np.uint8)
-    # Each row as its difference from the one above, modulo 256: photographs pack better so.
+    # Each row is stored as its difference from the one above, modulo 256: photographs compress better so.
     differences = np.diff(rows, axis=0, prepend=np.zeros_like(rows[:1]))
     filtered = np.pad(differences, ((0, 0), (1, 0)), constant_values=_PNG_FILTER_UP)
     metadata = [

@@ -1,4 +1,4 @@
-"""How large a JPEG XL is: its reader decodes on opening, so that a bomb has to be told before.
+"""How large a JPEG XL is. Its reader decodes on opening, so a decompression bomb must be found before.
 
 Format: ISO/IEC 18181-1 (SizeHeader) and 18181-2 (boxes).
 """

@@ -28,7 +28,7 @@ _EXIF_IFD, _GPS_IFD = 0x8769, 0x8825
 _LASTING_TAGS = (0x010E, 0x010F, 0x0110, 0x0131, 0x0132, 0x013B, 0x8298)
 # Width, height and the directory of the thumbnail's rules.
 _PASSING_EXIF_TAGS = (0xA002, 0xA003, 0xA005)
-# Their colours become RGB on reading, so that a profile of theirs would lie.
+# Their colours become RGB on reading, so their profile would no longer be true.
 _CONVERTED_MODES = ("CMYK", "LAB", "YCbCr", "HSV")
 # A JPEG segment's length is a 16-bit number.
 _LARGEST_JPEG_EXIF, _LARGEST_JPEG_COMMENT = 65_000, 65_533

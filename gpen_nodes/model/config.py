@@ -86,7 +86,7 @@ class GpenConfig:
         style_dim: length of the style vector.
         mapping_depth: fully connected layers between encoder and style.
         encoder: ``conv`` of the released checkpoints, or ``resnet50`` of the bundle.
-        octaves: times the picture is halved before the ResNet-50 sees it; one for each time the model grew.
+        octaves: times the image is halved before the ResNet-50 sees it; one for each time the model grew.
     """
 
     size: int

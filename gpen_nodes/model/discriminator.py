@@ -61,7 +61,7 @@ class ResidualBlock(nn.Module):
 
 
 class Discriminator(nn.Module):
-    """Pictures [B, 3, size, size] in [-1, 1] to one logit each, [B, 1]: high for real ones.
+    """Images [B, 3, size, size] in [-1, 1] to one logit each, [B, 1]: high for real ones.
 
     Tensor names are those of the released ``-D`` checkpoints, without their stored filters.
     """

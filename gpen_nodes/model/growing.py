@@ -21,7 +21,7 @@ def grow(model: Gpen, to: int | None = None) -> Gpen:
     """A model of twice the size, or of ``to`` pixels, that starts as the same function.
 
     With the filters of ``layers``, once grown it is ``upsample(model(downsample(x)))``: the old encoder sees
-    the picture at its old size, and the new resolution's RGB layer starts at zero. The new synthesis layers
+    the image at its old size, and the new resolution's RGB layer starts at zero. The new synthesis layers
     are duplicates of the last old ones, cut to the narrower width; the features that enter them are those of
     the new finest encoder stage. A super-resolving model keeps its input, and the new resolution has the
     noise that stands in for features: it is ``upsample(model(x))``. Old and new parameters live in one

@@ -3,8 +3,8 @@
 Weights are stored before the equalised-learning-rate scale 1/sqrt(fan_in) (Karras et al., Progressive
 Growing of GANs, section 4.1), as the released checkpoints store them. Activations are NCHW.
 
-Parameters start from ``torch.full`` and ``standard_normal``: what else torch has for it loads its compiler on
-the meta device, ``zeros`` and ``ones`` in torch 2.3, where a checkpoint's network is described.
+Parameters are made by ``torch.full`` and ``standard_normal`` alone. On the meta device, where the network of
+a checkpoint is described, torch's other functions load its compiler (in torch 2.3 even ``zeros``, ``ones``).
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ FIR = tuple(tuple(a * b / 64 for b in (1, 3, 3, 1)) for a in (1, 3, 3, 1))
 
 
 def _depthwise_fir(x: Tensor, gain: float) -> Tensor:
-    # Made where it is needed: a copy of FIR would let the host wait for the device, in every layer.
+    # Made on the device: copying FIR to it would make the host wait for the device in every layer.
     taps = x.new_full((4,), 1 / 8)
     taps[1:3].fill_(3 / 8)
     return (torch.outer(taps, taps) * gain).expand(x.shape[1], 1, 4, 4)
@@ -59,7 +59,7 @@ def downsample(x: Tensor) -> Tensor:
 
 
 def standard_normal(*shape: int) -> Tensor:
-    """Values for a weight to begin with; on the meta device none: drawing there loads torch's compiler."""
+    """Initial values of a weight. On the meta device none are drawn, which would load torch's compiler."""
     weight = torch.empty(shape)
     return weight if weight.is_meta else weight.normal_()
 
@@ -155,7 +155,7 @@ class ModulatedConv(nn.Module):
 class FeatureInjection(nn.Module):
     """Where StyleGAN2 adds noise, GPEN concatenates (or adds) the encoder's features times a gain.
 
-    The gain starts at 1, so that a picture reaches the output from the first training step.
+    The gain starts at 1, so that an image reaches the output from the first training step.
     """
 
     def __init__(self, concat: bool) -> None:
@@ -184,7 +184,7 @@ class StyledConv(nn.Module):
 
 
 class ToRgb(nn.Module):
-    """Modulated 1×1 convolution to RGB, added to the upsampled picture of the resolution below."""
+    """Modulated 1×1 convolution to RGB, added to the upsampled image of the resolution below."""
 
     def __init__(self, in_channels: int, style_dim: int) -> None:
         super().__init__()

@@ -83,7 +83,7 @@ class Gpen(nn.Module):
     @staticmethod
     def noise(channels: int, resolution: int, like: Tensor) -> Tensor:
         """What stands in for features above the input's size, [B, channels, resolution, resolution]."""
-        # Drawn on the CPU: every device and every batch size gets the same picture.
+        # Drawn on the CPU: every device and every batch size gets the same image.
         shape = 1, channels, resolution, resolution
         generator = torch.Generator("cpu").manual_seed(resolution)
         noise = torch.randn(shape, generator=generator, dtype=torch.float32, device="cpu")
@@ -102,7 +102,7 @@ class Gpen(nn.Module):
         """
         state = to_module_names(state)
         config = config or GpenConfig.from_state_dict(state)
-        with torch.device("meta"):  # Weights to begin with would be replaced, and change the host's seed.
+        with torch.device("meta"):  # Drawing weights would take time and change the host's generator.
             network = cls(config)
         check_fit(network, state)
         own = {

@@ -17,9 +17,9 @@ __all__ = ["widen"]
 def widen(model: Gpen, narrow: float) -> Gpen:
     """A model of the same size with more channels, that starts as the same function.
 
-    What reads old channels alone reads the new ones with weight 0; what makes and reads the new channels
-    starts at random, so that the zeros have something to learn from. Duplicated channels (Net2WiderNet, Chen
-    et al. 2016) would not do: demodulation normalises by all that a convolution reads.
+    Weights from new channels to old ones are 0, so the old channels stay as they are. Weights that make new
+    channels start at random, so that the zeros have something to learn from. Duplicated channels
+    (Net2WiderNet, Chen et al. 2016) would not do: demodulation normalises by all that a convolution reads.
 
     Args:
         model: of either encoder; it is not touched.

@@ -39,7 +39,7 @@ class TrainingConfig(_Weights):
     """One stage of training: a fixed size, one data set, one set of loss weights.
 
     Attributes:
-        faces: aligned faces: a folder that ``prepare`` has written, a folder of pictures, a zip file, or
+        faces: aligned faces: a folder that ``prepare`` has written, a folder of images, a zip file, or
             WebDataset shards (a tar file, a folder of them, or a pattern such as ``shards/*.tar``).
         min_true_size: leave out faces known to cover fewer of their photo's pixels a side; 0 takes all.
         run: folder of the run. A run that was stopped goes on from here.
@@ -47,23 +47,26 @@ class TrainingConfig(_Weights):
         size: side of the faces in pixels.
         narrow, multiplier, style_dim, mapping_depth, encoder: of a new model, see ``GpenConfig``.
         steps: optimiser steps in all.
-        batch: faces that a process takes at once; its discriminator compares up to four of them.
-        accumulate: batches that a process adds up to one step.
-        processes, nodes: that train together: processes a node, and nodes. ``torchrun`` overrules both.
-        workers: processes that load and degrade, for each that trains.
+        batch: faces that a process takes at once. The ``stylegan2`` discriminator takes a standard deviation
+            over groups of up to four of them.
+        accumulate: batches whose gradients a process adds up before a step.
+        processes, nodes: how many processes train together on each machine, and on how many machines
+            (nodes). Under ``torchrun`` its own numbers hold.
+        workers: processes that load and degrade faces, for each process that trains.
         learning_rate: Adam's, for both networks.
-        drop_at, drop_to: from which completed step on which learning rate holds; 0 is never.
+        drop_at, drop_to: after ``drop_at`` completed steps the learning rate becomes ``drop_to``; 0 keeps
+            the rate as it is.
         old_size, old_rate: of a grown model: the size it was grown from, and the share of the learning rate
             that its old layers get; 0 makes no difference between layers.
         ema_decay: share of the old average kept at each step; the average is what ships.
         pixel, perceptual, identity and so on: weight of each term in ``losses.TERMS``, which describes them.
-        adversarial: weight of the discriminator's verdict; 0 trains no discriminator.
+        adversarial: weight of the adversarial term; 0 trains no discriminator.
         discriminator: ``stylegan2``, with the logistic loss, or ``projected``, on features of VGG-19 and with
             the hinge loss.
         r1: of ``stylegan2``, weight γ of the gradient penalty γ/2·|∇D|² (Mescheder et al. 2018), every
             ``r1_every`` steps.
         discriminator_size: side of what ``stylegan2`` sees; smaller than ``size`` means random windows.
-        networks: weights that the terms need.
+        networks: files of the weights that some terms need.
         recipe: how the faces are degraded, in pixels of the stored faces.
         seed: of weights, order and degradation.
         precision: ``32-true``, ``bf16-mixed`` or ``16-mixed``, as Lightning Fabric calls them.
@@ -158,8 +161,8 @@ def read_config(path: str | Path, overrides: Sequence[str] = ()) -> TrainingConf
     """The config of a TOML file.
 
     Args:
-        overrides: ``name=value`` or ``table.name=value``, which go before what the file says. A value is
-            TOML; what is none is taken as text, so that paths need no quotes.
+        overrides: ``name=value`` or ``table.name=value``; they replace what the file says. A value is read
+            as TOML; if it is not valid TOML it is taken as text, so that paths need no quotes.
 
     Raises:
         OptionError: the file can't be read, or an option makes no sense.
@@ -194,7 +197,8 @@ def to_toml(config: TrainingConfig) -> str:
 
 
 def _quoted(value: Any) -> str:
-    return json.dumps(value, ensure_ascii=False)  # TOML's own way, but for escapes beyond 16 bits
+    # TOML writes strings as JSON does, except for escaped characters beyond 16 bits: none is escaped here.
+    return json.dumps(value, ensure_ascii=False)
 
 
 def _loads(text: str) -> dict[str, Any]:
@@ -219,7 +223,7 @@ def _check_names(what: str, values: Mapping[str, Any], cls: type) -> None:
 
 
 def _check(name: str, value: Any, default: Any) -> None:
-    """Other numbers than whole ones are weights, rates and widths."""
+    """Check one value against its default's type. A float is a weight, a rate or a width: at least 0."""
     is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
     if isinstance(default, bool):
         valid, expected = isinstance(value, bool), "true or false"

@@ -18,7 +18,7 @@ from .seeds import generator_for
 
 __all__ = ["TrainingPairs"]
 
-_SEPIA = (0.8, 1.0, 1.3)  # exponents of red, green and blue: black and white stay, what is between is brown
+_SEPIA = (0.8, 1.0, 1.3)  # exponents of red, green and blue: grays turn brown, black and white stay
 
 _LIGHT = DegradationRecipe(
     scale=(1, 1),
@@ -34,11 +34,12 @@ _LIGHT = DegradationRecipe(
 
 
 def vary(truth: Tensor, generator: torch.Generator) -> Tensor:
-    """Another true face out of one, [1, S, S, 3] in [0, 1]: what a few thousand portraits do not show.
+    """Make another true face out of one, [1, S, S, 3] in [0, 1]: variety that a small set of portraits lacks.
 
-    Mirrored half of the time; up to 2 % of the side off its place, as landmarks are; one in ten black and
-    white, as old photographs are, half of these toned; three in ten in another light, faded ones among them.
-    What is gray, toned or faded stays so: the network learns to keep a picture's colours.
+    Half of the faces are mirrored. All are moved by up to 2 % of the side, since landmarks are no more exact.
+    One in ten becomes black and white, as old photographs are, and half of these are toned. Three in ten get
+    another light; some of them look faded.
+    What is gray, toned or faded stays so: the network learns to keep an image's colours.
     """
     mirrored, gray, tone = torch.rand(3, generator=generator).tolist()
     reach = round(truth.shape[1] * 0.02)
@@ -57,8 +58,8 @@ def vary(truth: Tensor, generator: torch.Generator) -> Tensor:
 class TrainingPairs(Dataset):
     """Degraded and true face for every sample number of a run.
 
-    What number n is depends on n and the seed alone. A run is resumed by starting at another number;
-    processes share a run by taking different numbers.
+    Sample n depends on n and the seed alone. So a run is resumed by starting at a later number, and processes
+    share a run by taking different numbers.
 
     Args:
         indices: of the faces to train on.
@@ -103,17 +104,17 @@ class TrainingPairs(Dataset):
         )
 
     def _order_of(self, number: int) -> np.ndarray:
-        """The faces for a sample number: its own first, then those to take where it can't be read."""
+        """Faces for a sample number, in the order to try them: the first one that can be read is taken."""
         epoch, place = divmod(number, len(self.indices))
         if self._order is None or self._order[0] != epoch:
             generator = generator_for(self.seed, epoch)
             order = torch.randperm(len(self.indices), generator=generator).numpy()
-            # Twice, so that the order from any place on is a slice.
+            # Stored twice in a row, so that the order from any place on is one slice.
             self._order = epoch, np.tile(self.indices[order], 2)
         return self._order[1][place : place + len(self.indices)]
 
     def _list(self, line: str) -> None:
-        """Add a line that is not there yet: every worker meets a damaged file again and again."""
+        """Add a line if it is not there yet, since every worker meets a damaged file in every epoch."""
         if self.skipped is None:
             return
         if not self.skipped.exists() or line not in self.skipped.read_text(encoding="utf-8").splitlines():

@@ -22,7 +22,7 @@ class Ema(Generic[Model]):
 
     @torch.no_grad()
     def update(self, model: Model, step: int) -> None:
-        """Move towards ``model``. The first steps average less, so that the start is soon forgotten."""
+        """Move towards ``model``. The first steps move faster, so that the random start is soon forgotten."""
         decay = min(self.decay, (1 + step) / (10 + step))
         for ours, theirs in zip(self.model.parameters(), model.parameters(), strict=True):
             ours.lerp_(theirs, 1 - decay)

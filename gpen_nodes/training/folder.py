@@ -25,7 +25,9 @@ PLACES = ("faces", "run", "start", "networks", "processes", "nodes", "workers", 
 
 
 class RunFolder:
-    """``config.toml``, ``losses.csv``, a resumable state, sample sheets, and models; of one process alone.
+    """Writes ``config.toml``, ``losses.csv``, a resumable state, sample sheets and models.
+
+    With several processes only one of them writes.
 
     Raises:
         CheckpointError: the folder cannot be written to.
@@ -75,7 +77,7 @@ class RunFolder:
             CheckpointError: it cannot be written.
         """
         average = self.stage.ema.model
-        # How it was trained. What the network looks like is told by its own config, and paths concern nobody.
+        # Only how it was trained: the network has a config of its own, and paths mean nothing elsewhere.
         untold = {*dataclasses.asdict(average.config), *PLACES}
         config = dataclasses.asdict(self.stage.config)
         told = {option: value for option, value in config.items() if option not in untold}
@@ -84,7 +86,7 @@ class RunFolder:
 
 @contextlib.contextmanager
 def going_on(step: int) -> Iterator[None]:
-    """A disk that is full in the middle of a run ends no run: it may have room the next time."""
+    """Report an error of writing and let the run go on: a full disk may have room again the next time."""
     try:
         yield
     except (OSError, CheckpointError, ImageError) as error:

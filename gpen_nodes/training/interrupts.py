@@ -1,4 +1,4 @@
-"""Ctrl-C that waits until what must not be done by halves is done."""
+"""Ctrl-C that waits until a step that must not be interrupted is complete."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ __all__ = ["interrupts_wait"]
 
 @contextlib.contextmanager
 def interrupts_wait() -> Iterator[None]:
-    """Hold Ctrl-C back until the block is through: half updated weights are no state to go on from."""
+    """Delay Ctrl-C until the block has ended: a run cannot go on from half updated weights."""
     if threading.current_thread() is not threading.main_thread() or not signal.getsignal(signal.SIGINT):
-        yield  # Signals reach the main thread alone, and Python only where it handles them.
+        yield  # Python handles signals in the main thread only.
         return
     came: list[Any] = []
     before = signal.signal(signal.SIGINT, lambda *arguments: came.append(arguments))

@@ -19,7 +19,8 @@ __all__ = ["Log"]
 
 
 class Log:
-    """Losses averaged between two lines of a CSV file; no device is waited for in between.
+    """Losses, averaged from one line of a CSV file to the next. Until a line is written nothing waits for the
+    device.
 
     With several processes they are the means of all. ``seconds`` count from the start of the run, or from
     where it was last resumed.
@@ -45,7 +46,8 @@ class Log:
         with replacing(path) as temporary, temporary.open("w", newline="") as file:
             writer = csv.DictWriter(file, self.COLUMNS, lineterminator="\n", extrasaction="ignore")
             writer.writeheader()
-            # A run that was killed may have logged steps that its last state does not know: they come again.
+            # A run that was killed may have logged steps after its last saved state. They are taken again, so
+            # their lines are dropped.
             writer.writerows(row for row in rows if int(row["step"]) <= first)
 
     def add(self, terms: dict[str, Tensor]) -> None:

@@ -43,11 +43,10 @@ def train(
 ) -> Gpen:
     """Train one stage and return the averaged model. A stopped run goes on where its state was saved.
 
-    A run that is resumed with the same config gives the same weights as one that never stopped, to the last
-    bit, and so does one that was killed; one that goes on with other faces, seed or recipe says so.
-    ``config.run`` gets ``config.toml``, ``losses.csv``,
-    ``samples-N.png``, ``state.pt`` and ``best.safetensors``, ``skipped.txt`` if there are faces that can't
-    be read, and at the end ``model.safetensors``.
+    A run that was stopped or killed and is resumed with the same config gives the same weights, to the last
+    bit, as one that never stopped. A run that goes on with other faces, another seed or recipe says so.
+    The folder ``config.run`` gets ``config.toml``, ``losses.csv``, ``samples-N.png``, ``state.pt``,
+    ``best.safetensors``, ``skipped.txt`` if some faces can't be read, and at the end ``model.safetensors``.
 
     Args:
         config: what to train, on what, and for how long.
@@ -74,7 +73,7 @@ def train(
         _run(stage, _batches(stage, pairs), samples, folder)
     finally:
         if folder is not None:
-            folder.save()  # after Ctrl-C, too: nothing learnt is lost
+            folder.save()  # also after Ctrl-C, so that no completed step is lost
     if folder is not None:
         folder.write_model("model.safetensors")
     return stage.ema.model
@@ -105,7 +104,7 @@ def make_fabric(config: TrainingConfig) -> Fabric:
     if torch.distributed.is_available() and torch.distributed.is_torchelastic_launched():
         processes = int(os.environ["LOCAL_WORLD_SIZE"])
         nodes = int(os.environ["WORLD_SIZE"]) // processes
-    # The reducer's buckets are the gradients themselves: one copy of the network less.
+    # Gradients are views of DDP's buckets, which saves one copy of the network.
     strategy = DDPStrategy(gradient_as_bucket_view=True) if processes * nodes > 1 else "auto"
     return Fabric(devices=processes, num_nodes=nodes, precision=config.precision, strategy=strategy)
 
@@ -165,9 +164,10 @@ def _batches(stage: Stage, pairs: TrainingPairs) -> Iterator[list[Pair]]:
 
 @contextlib.contextmanager
 def _one_opencv_thread() -> Iterator[None]:
-    """Workers that are forked now have OpenCV without its pool, whose threads they would wait for in vain.
+    """Fork workers while OpenCV has no thread pool.
 
-    Set in the worker itself it would hang there already.
+    Threads do not survive a fork, so a worker would wait for the pool's threads for ever. It cannot set the
+    number of threads itself, since that waits for them, too.
     """
     before = cv2.getNumThreads()
     cv2.setNumThreads(1)
@@ -178,7 +178,7 @@ def _one_opencv_thread() -> Iterator[None]:
 
 
 def _run(stage: Stage, steps: Iterator[list[Pair]], samples: Samples, folder: RunFolder | None) -> None:
-    """Take the steps that are left; who has a folder writes sheets, losses and states on the way."""
+    """Take the steps that are left; the process that has a folder writes sheets, losses and states."""
     config = stage.config
     progress = tqdm(steps, initial=stage.done, total=config.steps, disable=folder is None)
     for batches in progress:

@@ -10,11 +10,11 @@ __all__ = ["Order"]
 
 
 class Order(Sampler[list[int]]):
-    """A step of ``total`` faces takes the next ``total`` sample numbers, dealt like cards.
+    """A step of N faces takes the next N sample numbers, dealt to its batches like cards.
 
-    Every batch of every process gets each k-th number, k = processes × accumulated batches. No number is
-    dealt twice. One process with batches of 8 and two with batches of 4 see the same faces in each step, and
-    the discriminator's groups of four are the same, too.
+    Of the k = processes × accumulated batches of a step, batch n gets the numbers n, n + k, n + 2k and so on.
+    No number is dealt twice. One process with batches of 8 and two with batches of 4 see the same faces in
+    each step, and the discriminator's groups of four are the same, too.
 
     Args:
         steps: to deal for.

@@ -62,7 +62,7 @@ def _weights(stage: Stage) -> dict[str, float]:
 
 
 def saved_tensors(forward: Callable[[], object], *ignored: nn.Module) -> list[Saved]:
-    """What autograd keeps for the backward pass of ``forward``, but for parameters of ``ignored``."""
+    """What autograd keeps for the backward pass of ``forward``, without the parameters of ``ignored``."""
     parameters = {p.untyped_storage().data_ptr() for network in ignored for p in network.parameters()}
     seen: dict[int, Saved] = {}
 
@@ -73,7 +73,7 @@ def saved_tensors(forward: Callable[[], object], *ignored: nn.Module) -> list[Sa
         return tensor
 
     with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
-        kept = forward()  # held until the count is done: memory that is freed would be counted again
+        kept = forward()  # held until the count is done: freed memory would be reused, and counted again
     del kept
     return list(seen.values())
 
@@ -103,7 +103,7 @@ def _memory(stage: Stage, degraded: Tensor, truth: Tensor) -> dict[str, int]:
         "gradients": trained,
         "Adam": 2 * trained,
         "activations": sum(tensor.size for tensor in saved),
-        # What a layer works on meanwhile: about four tensors of the largest layer, in fp32, as seen on a CPU.
+        # Working memory: about four fp32 tensors of the largest layer's size, as measured on a CPU.
         "in flight": 4 * 4 * max(tensor.numbers for tensor in saved),
     }
 

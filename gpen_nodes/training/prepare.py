@@ -22,14 +22,14 @@ __all__ = ["LEFT_OUT", "MAX_BLUR", "SAME_PERSON", "SAME_PICTURE", "prepare_faces
 
 # Of about 110 portraits none is above 0.62; blurred by σ 2 none is below 0.81.
 MAX_BLUR = 0.7
-# One picture at a third of its size, as JPEG and 3 px of 512 off its place has 0.97 to 0.994; two photos of
+# One image at a third of its size, as JPEG and 3 px of 512 off its place has 0.97 to 0.994; two photos of
 # one sitting mostly 0.98, one in ten 0.991 and more; of 62,500 pairs of different people none reaches 0.81.
 SAME_PICTURE = 0.99
 # Cosine: of 152 pairs of portraits of one person, years apart, 151 have 0.5 or more; of 7,000 of two, none.
 SAME_PERSON = 0.5
 
 LEFT_OUT = "Left out: "
-"""How a line begins that is on a face and not on a photo without."""
+"""How a line begins that tells of a face, and not of a photo without faces."""
 
 
 @dataclass(frozen=True)
@@ -61,10 +61,11 @@ def prepare_faces(
         size: side of the aligned faces in pixels.
         template: see ``align_face``. Beyond a photo's border its last pixels are repeated.
         min_face: smallest face that is looked for, px.
-        min_true_size: least number of the photo's pixels that the side of an aligned face covers: what has
-            fewer is enlarged and teaches no detail. ``size`` if None; 0 keeps all.
+        min_true_size: how many of the photo's pixels the side of an aligned face has to cover. A face with
+            fewer would be enlarged and teach no detail. None is ``size``; 0 keeps all.
         max_blur: highest ``blur_of`` a face; 1 keeps all.
-        same_picture: correlation from which of two faces the smaller one is left out; above 1 keeps all.
+        same_picture: two faces whose correlation is at least this count as one image, and the smaller one is
+            left out; above 1 keeps all.
         embedder: MobileFaceNet.onnx, to know by likeness which faces show one person.
 
     Returns:
@@ -88,10 +89,9 @@ def prepare_faces(
             continue
         if not faces:
             lines.append(f"{path}: no face of {min_face:g} px or more.")
-        for face in faces:
-            fault = _fault(face, limit, max_blur)
-            lines += [f"{LEFT_OUT}{path}: {fault}"] if fault else []
-            found += [] if fault else [face]
+        faults = [_fault(face, limit, max_blur) for face in faces]
+        lines += [f"{LEFT_OUT}{path}: {fault}" for fault in faults if fault]
+        found += [face for face, fault in zip(faces, faults, strict=True) if not fault]
     found, doubled = _without_duplicates(found, same_picture)
     lines += doubled
     if not found:
@@ -99,10 +99,13 @@ def prepare_faces(
             f"No face of {min_face:g} px or more in the {len(paths)} photos of {photos} is left. The first "
             f"reason: {lines[0]} Lower min_face or min_true_size, or raise max_blur."
         )
-    persons = _persons(found, network, template) if network else []
+    _store(found, folder, _persons(found, network, template) if network else [])
+    return len(found), lines
+
+
+def _store(found: list[_Found], folder: str | Path, persons: list[int]) -> None:
     pixels, sizes = np.stack([face.pixels for face in found]), [round(face.true_size, 1) for face in found]
     FaceStore.write(folder, pixels, [face.source for face in found], sizes, persons)
-    return len(found), lines
 
 
 def _aligned_faces(path: Path, source: str, size: int, template: str, min_face: float) -> list[_Found]:
@@ -129,7 +132,7 @@ def _fault(face: _Found, min_true_size: float, max_blur: float) -> str:
 
 
 def _without_duplicates(found: list[_Found], likeness: float) -> tuple[list[_Found], list[str]]:
-    """Of faces that are one picture the largest, and a line for each of the others."""
+    """The faces without copies: of each image the largest one, and a line for each that is left out."""
     if not found:
         return found, []
     prints = np.stack([thumbprint(face.pixels) for face in found])
@@ -143,7 +146,7 @@ def _without_duplicates(found: list[_Found], likeness: float) -> tuple[list[_Fou
 
 @torch.inference_mode()
 def _persons(found: list[_Found], embedder: FaceEmbedder, template: str) -> list[int]:
-    """A number for each face, the same for all that are alike, also by way of a third."""
+    """A number for each face. Faces that are alike share one, also if only a third face links them."""
     known = [embedder.embed(from_uint8(f.pixels).permute(2, 0, 1)[None], template)[0] for f in found]
     numbers = list(range(len(found)))
     for k in range(1, len(found)):

@@ -23,11 +23,11 @@ HELD_OUT, SHOWN = 32, 6
 
 
 class Samples:
-    """Every 64th face that can be read, at most 32, each degraded once and for all by the evaluation recipe.
+    """Every 64th face that can be read, at most 32, degraded by the evaluation recipe, always the same way.
 
     Attributes:
-        others: the faces left to train on: those of all people whom none of the kept ones shows, and not
-            known to be smaller than ``min_true_size``.
+        others: the faces left to train on. Faces of a person who is among the kept ones are left out, and so
+            are faces known to be smaller than ``min_true_size``.
 
     Raises:
         ImageError: there are none.
@@ -36,7 +36,10 @@ class Samples:
     def __init__(self, faces: FaceSet, size: int, min_true_size: float = 0) -> None:
         self.faces, self.size = faces, size
         self.held_out = list(range(0, len(faces), 64))[:HELD_OUT]
-        persons, small = faces.persons, faces.true_sizes < min_true_size  # false where nobody knows
+        persons, small = (
+            faces.persons,
+            faces.true_sizes < min_true_size,
+        )  # an unknown size (NaN) isn't
         persons_out = {persons[i] for i in self.held_out}
         others = [i for i in range(len(faces)) if persons[i] not in persons_out]
         self.others = [i for i in others if not small[i]]
@@ -52,7 +55,7 @@ class Samples:
             )
 
     def pairs(self) -> Iterator[tuple[Tensor, Tensor]]:
-        """Degraded and true, [1, 3, size, size] in [-1, 1]: one at a time, 32 of them may fill a gigabyte."""
+        """Degraded and true, [1, 3, size, size] in [-1, 1]; one at a time: 32 pairs may fill a gigabyte."""
         names = number_names(self.faces.sources)
         for index in self.held_out:
             try:
@@ -65,7 +68,7 @@ class Samples:
 
     @torch.no_grad()
     def write(self, model: Gpen, objective: Objective, path: Path) -> dict[str, float]:
-        """Restore the kept faces, write degraded, restored and true ones as a PNG; the mean figures."""
+        """Restore the kept faces and write degraded, restored and true ones as a PNG; the mean figures."""
         device, sheet, columns = next(model.parameters()).device, [], {}
         for degraded, truth in self.pairs():
             restored = model(degraded.to(device).contiguous(memory_format=torch.channels_last))

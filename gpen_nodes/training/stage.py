@@ -39,8 +39,8 @@ class Stage:
     Attributes:
         done: completed steps, those of earlier runs included.
         best: the lowest objective on faces kept out of training so far.
-        faces: what the faces are, for a resumed run to know them by.
-        changed: a sentence for each thing that is another than in the state that was resumed.
+        faces: what identifies the set of faces, so that a resumed run notices another one.
+        changed: a sentence for each thing that differs from the state that was resumed.
     """
 
     def __init__(
@@ -67,9 +67,9 @@ class Stage:
         self.optimizers = {"optimizer": own}
         self.discriminator = None
         if self.raw_discriminator is not None:
-            # Not wrapped: a gradient penalty and two batches in one backward pass are more than DDP follows.
+            # Not wrapped: DDP supports neither a gradient penalty nor two batches in one backward pass.
             self.discriminator = self._compiled(self.raw_discriminator)
-            # Fabric wraps one optimiser in one, which its annotation leaves open.
+            # One optimiser in gives one back; Fabric's annotation does not say so.
             own = fabric.setup_optimizers(make_optimizer(self.raw_discriminator, config))
             self.optimizers["discriminator_optimizer"] = cast("Optimizer", own)
         # fp16's gradients are scaled: one scale for both networks.
@@ -81,8 +81,8 @@ class Stage:
     def step(self, batches: Sequence[Pair]) -> dict[str, Tensor]:
         """One update of each network by the mean over all batches; the terms of both losses, detached.
 
-        All gradients are there before the first weight moves: what goes wrong until then leaves the state
-        as the last step left it.
+        All gradients are computed before the first weight moves, so an error on the way leaves the state as
+        the last step left it.
         """
         for optimizer in self.optimizers.values():
             set_pace(optimizer, self.config, self.done)
@@ -111,7 +111,7 @@ class Stage:
 
     def _gradients(self, degraded: Tensor, truth: Tensor, share: float, *, last: bool) -> dict[str, Tensor]:
         """Add ``share`` of this batch's gradients to those of both networks."""
-        # Of the step's number alone, so that a resumed run draws what an uninterrupted one does.
+        # Seeded by the step's number alone, so that a resumed run draws what an uninterrupted one does.
         generator = generator_for(self.config.seed, self.done)
         with self.fabric.no_backward_sync(self.model, enabled=not last):
             restored = self.model(degraded.contiguous(memory_format=torch.channels_last))
@@ -157,7 +157,8 @@ class Stage:
             for optimizer in self.optimizers.values():
                 optimizer.step()
             return
-        # Fabric would change the scale between the two, and the second one's gradients have the old one.
+        # Fabric would change the scale after the first optimiser's step, while the second one's gradients
+        # still have the old scale.
         for optimizer in self.optimizers.values():
             self.scaler.step(cast("Any", optimizer).optimizer)
         self.scaler.update()
@@ -171,7 +172,7 @@ class Stage:
         return parts
 
     def _data(self) -> dict[str, Any]:
-        """What is learnt from, by option."""
+        """The options that decide what is learnt from."""
         recipe = dataclasses.asdict(self.config.recipe)
         return {"seed": self.config.seed, "faces": self.faces} | {f"recipe.{k}": v for k, v in recipe.items()}
 
@@ -197,11 +198,12 @@ class Stage:
         stream = io.BytesIO()
         torch.save(state | {"step": self.done, "best": self.best, "data": self._data()}, stream)
         with replacing(path) as temporary:
-            # Not getbuffer(): a failed write leaves its view in a cycle, which crashes Python 3.12.
+            # Not getbuffer(): after a failed write its view stays in a reference cycle, and Python 3.12
+            # crashes.
             temporary.write_bytes(stream.getvalue())
 
     def resume(self, path: Path) -> None:
-        """Load a saved state if there is one. Pace, precision and discriminator may change on the way.
+        """Load a saved state if there is one. Learning rate, precision and discriminator may differ from it.
 
         Raises:
             OptionError: the state is another network's, or damaged.
@@ -214,7 +216,7 @@ class Stage:
                 if name in state:  # A state without a discriminator may go on with one.
                     part.load_state_dict(state[name])
             self.done, self.best = state["step"], state.get("best", math.inf)
-            before = state.get("data", {})  # of an older version's state nothing is known
+            before = state.get("data", {})  # states of older versions do not say
             self.changed = [
                 f"{name} was {before[name]} and is {now}."
                 for name, now in self._data().items()
@@ -228,7 +230,7 @@ class Stage:
 
 
 def _plain_strides(gradient: Tensor) -> Tensor:
-    """The same memory with the strides that the weight has.
+    """View the gradient with the strides that its weight has.
 
     A 1×1 weight is contiguous and channels_last at once; convolutions give its gradient the strides of the
     latter, and DDP would copy that gradient into its bucket on its own, with a warning.

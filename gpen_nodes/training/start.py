@@ -26,7 +26,7 @@ def start_networks(config: TrainingConfig) -> tuple[Gpen, nn.Module | None]:
         CheckpointError: it cannot be read.
     """
     start = _read_start(config) if config.start else None
-    # Before the seed is set: making the network that gives the maps draws random numbers, too.
+    # Done before the seed is set, because making the network that gives the maps draws random numbers, too.
     channels = _map_channels(config) if config.adversarial and config.discriminator == "projected" else []
     with torch.random.fork_rng():
         torch.manual_seed(config.seed)
@@ -52,7 +52,7 @@ def start_networks(config: TrainingConfig) -> tuple[Gpen, nn.Module | None]:
 
 
 def _map_channels(config: TrainingConfig) -> list[int]:
-    """Of the maps that a projected discriminator sees."""
+    """Channels of the feature maps that a projected discriminator sees."""
     maps = config.networks.shared_vgg19(torch.zeros(1, 3, 32, 32))
     config.networks.shared_vgg19.forget()
     return [m.shape[1] for m in maps[1:]]
@@ -92,12 +92,12 @@ def set_pace(optimizer: Optimizer, config: TrainingConfig, step: int) -> None:
     """Rate and momentum for the step that follows ``step`` completed ones."""
     for group in optimizer.param_groups:
         group["lr"] = config.rate(step) * (config.old_rate if group.get("old") else 1)
-        # StyleGAN's betas: no momentum against a moving opponent.
+        # StyleGAN's betas: without momentum, since the other network changes as well.
         group["betas"] = (0.0, 0.99) if config.adversarial else (0.9, 0.99)
 
 
 def _old_names(model: Gpen, old_size: int) -> set[str]:
-    """Parameters that the same network of ``old_size`` px has, too: what growing took over as it was."""
+    """Names of the parameters that growing took over unchanged from the network of ``old_size`` px."""
     shape = model.config
     doublings = (shape.size // old_size).bit_length() - 1
     small = dataclasses.replace(
@@ -109,9 +109,10 @@ def _old_names(model: Gpen, old_size: int) -> set[str]:
 
 
 def _grown_name(name: str, doublings: int) -> str | None:
-    """Stages of the convolutional encoder count from the picture, so that growing moves them on.
+    """What a parameter of the smaller network is called in the grown one; None if it is not taken over.
 
-    The first one reads the picture; the stage in its place reads features and is new.
+    The convolutional encoder counts its stages from the image, so growing raises their numbers. Stage 0 reads
+    the image and is not taken over: in its place the grown network has a new stage.
     """
     if not name.startswith("encoder.stages."):
         return name

@@ -279,7 +279,7 @@ NIQE_PARAMETERS = WeightFile(
     "NIQE",
     cache="pyiqa",
 )
-"""Mean and covariance of natural pictures' features, by NIQE's authors."""
+"""Mean and covariance of natural images' features, by NIQE's authors."""
 
 CATALOGUE = {
     file.name: file

@@ -42,7 +42,7 @@ def get(number: int) -> bytes:
     return b"j" + struct.pack("<I", number)
 
 
-def as_zip(pickled: bytes, compression: int = zipfile.ZIP_STORED, **records: bytes) -> bytes:
+def as_zip(pickled: bytes, compression: int = zipfile.ZIP_STORED, /, **records: bytes) -> bytes:
     stream = io.BytesIO()
     with zipfile.ZipFile(stream, "w", compression) as archive:
         archive.writestr("a/data.pkl", pickled)

@@ -62,7 +62,7 @@ class Writer:
         self.tensors: list[bytes] = []
         self.dtype, self._count = dtype, 0
 
-    def const(self, array: Tensor | np.ndarray | float) -> str:
+    def const(self, array: Tensor | np.ndarray | np.floating | float) -> str:
         array = np.asarray(array)
         self._count += 1
         kind = np.int64 if array.dtype.kind == "i" else self.dtype

@@ -11,6 +11,7 @@ import pickle
 import zipfile
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import safetensors.torch
@@ -118,7 +119,8 @@ def test_a_discriminators_filters_are_written(tmp_path: Path, discriminator: Che
 @pytest.mark.parametrize("legacy", [False, True])
 def test_a_bundle_is_as_documented(tmp_path: Path, small: Checkpoint, legacy: bool) -> None:
     write_checkpoint(replace(small, args={}), tmp_path / "b.pth", "bundle", legacy=legacy)
-    loaded = torch.load(tmp_path / "b.pth", **({} if torch.__version__ < "2.4" else {"weights_only": False}))
+    options: dict[str, Any] = {} if torch.__version__ < "2.4" else {"weights_only": False}
+    loaded = torch.load(tmp_path / "b.pth", **options)
     assert list(loaded) == ["encoder", "mapper", "generator", "args"]
     assert isinstance(loaded["args"], argparse.Namespace)
     assert (loaded["args"].input_resolution, loaded["args"].output_resolution) == (64, 64)

@@ -5,6 +5,7 @@ import math
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -15,13 +16,16 @@ from torch import Tensor
 from gpen_nodes.errors import CheckpointError, ImageError, MissingWeightsError, OptionError
 from gpen_nodes.faces import ORDERS, find_faces, find_faces_in_boxes
 from gpen_nodes.faces.detectors import load_detector
+from gpen_nodes.faces.detectors.mtcnn import Mtcnn
 from gpen_nodes.faces.finding import detect_faces
 from gpen_nodes.host import LocalHost
 from gpen_nodes.images import from_uint8
 
 
 def read(path: Path) -> Tensor:
-    return from_uint8(cv2.cvtColor(cv2.imread(str(path)), cv2.COLOR_BGR2RGB))
+    pixels = cv2.imread(str(path))
+    assert pixels is not None, path
+    return from_uint8(cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB))
 
 
 @pytest.fixture(scope="module")
@@ -29,7 +33,7 @@ def solvay(shared_data: Path) -> Tensor:
     return read(shared_data / "photos" / "solvay_1927.png")
 
 
-def retinaface(shared_data: Path) -> dict[str, object]:
+def retinaface(shared_data: Path) -> dict[str, Any]:
     weights = shared_data / "detectors" / "detection_mobilenet0.25_Final.pth"
     return {"detector": "retinaface_mobile0.25", "weights": weights}
 
@@ -41,7 +45,9 @@ def test_astronaut(astronaut: Tensor) -> None:
     assert torch.tensor(face.landmarks).sub(expected).norm(dim=1).max() < 4
     assert face.image_size == (512, 512)
     assert face.score > 0.99
-    assert not any(w.is_inference() for w in load_detector("mtcnn", torch.device("cpu"))._output.parameters())
+    detector = load_detector("mtcnn", torch.device("cpu"))
+    assert isinstance(detector, Mtcnn)
+    assert not any(w.is_inference() for w in detector._output.parameters())
 
 
 def test_solvay_has_29_faces(solvay: Tensor, shared_data: Path) -> None:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
+from typing import Any
 
 import pytest
 import torch
@@ -242,7 +243,13 @@ def test_faces_go_to_their_image_of_the_batch() -> None:
 def test_what_makes_no_sense_is_refused() -> None:
     picture = torch.zeros(64, 64, 3)
     face = face_at(32, 32, 40, 0, torch.ones(32, 32, 3), (64, 64))
-    for options in ({"strength": 1.5}, {"strength": float("nan")}, {"softness": 0}, {"scale": 0.0}):
+    cases: list[dict[str, Any]] = [
+        {"strength": 1.5},
+        {"strength": float("nan")},
+        {"softness": 0},
+        {"scale": 0.0},
+    ]
+    for options in cases:
         with pytest.raises(OptionError, match=next(iter(options))):
             paste_back(picture, [face], **options)
     with pytest.raises(OptionError, match="mask"):

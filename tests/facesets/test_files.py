@@ -18,6 +18,7 @@ from torch.utils.data import DataLoader
 from gpen_nodes.degradation import DegradationRecipe
 from gpen_nodes.errors import ImageError
 from gpen_nodes.facesets import FaceStore, open_faces
+from gpen_nodes.facesets.files import ZipFaces
 from gpen_nodes.training.dataset import TrainingPairs
 from gpen_nodes.training.order import Order
 
@@ -100,6 +101,7 @@ def test_workers_of_two_processes_share_them_without_a_duplicate(kind, tmp_path)
 def test_a_forked_worker_opens_a_zip_file_anew(tmp_path, monkeypatch):
     """Two processes with one open file would move its place for each other."""
     faces = open_faces(make("zip", tmp_path, files()))
+    assert isinstance(faces, ZipFaces)
     own = faces._zip()
     assert faces._zip() is own
     monkeypatch.setattr(os, "getpid", lambda: -1)

@@ -8,6 +8,7 @@ import importlib.util
 import sys
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 import torch
@@ -20,6 +21,8 @@ ROOT = Path(__file__).resolve().parents[2]
 
 def _load_pack(name: str = "/ComfyUI/custom_nodes/gpen-nodes"):
     spec = importlib.util.spec_from_file_location(name, ROOT / "__init__.py")
+    assert spec is not None
+    assert spec.loader is not None
     module = sys.modules[name] = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module, asyncio.run(module.comfy_entrypoint())
@@ -39,7 +42,7 @@ def comfyui():
     sys.path.insert(0, folder)
     importlib.import_module("comfy.cli_args").args.cpu = True
     names = ("comfy.model_management", "comfy.model_patcher", "comfy.utils", "comfy.cli_args", "folder_paths")
-    host = {name.rpartition(".")[2]: importlib.import_module(name) for name in names}
+    host: dict[str, Any] = {name.rpartition(".")[2]: importlib.import_module(name) for name in names}
     pack, extension = _load_pack()
     nodes = asyncio.run(extension.get_node_list())
     host["door"] = sys.modules[type(extension).__module__]

@@ -75,7 +75,7 @@ class Server:
 
     def cpu_seconds(self) -> float:
         """How long the host has worked so far, all threads together."""
-        import psutil  # ComfyUI needs it itself
+        import psutil  # pyright: ignore[reportMissingModuleSource]  # ComfyUI needs it itself
 
         return sum(psutil.Process(self.process.pid).cpu_times()[:2])
 

@@ -8,6 +8,7 @@ import os
 import shutil
 import time
 import urllib.request
+from typing import Any
 
 import pytest
 import torch
@@ -37,7 +38,7 @@ def prompt_of(server, picture, model_name, **options):
     }
 
 
-def message(entry, name):
+def message(entry, name) -> Any:
     return next((body for kind, body in entry["status"]["messages"] if kind == name), None)
 
 

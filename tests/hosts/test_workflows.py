@@ -121,7 +121,7 @@ def test_degrades_and_compares(host, photo):
 def test_restores_the_frames_of_a_video(host, astronaut, tmp_path):
     frames = [astronaut, torch.full_like(astronaut, 0.5), astronaut.flip(1)]
     video = tmp_path / "video.mp4"
-    writer = cv2.VideoWriter(str(video), cv2.VideoWriter_fourcc(*"mp4v"), 8, (512, 512))
+    writer = cv2.VideoWriter(str(video), cv2.VideoWriter.fourcc(*"mp4v"), 8, (512, 512))
     for frame in frames:
         writer.write(cv2.cvtColor(to_uint8(frame), cv2.COLOR_RGB2BGR))
     writer.release()

@@ -57,6 +57,7 @@ def test_a_session_without_a_module_restores(tiny_checkpoint, monkeypatch):
     restored = restorer.restore(crops, host)
     torch.testing.assert_close(restored, Restorer(read_checkpoint(tiny_checkpoint)).restore(crops, CPU))
     assert host.asked == [(None, 1000 + 2 * 10)]
+    assert isinstance(restorer.backend, Session)
     assert restorer.backend.placed == [CPU.device]
     assert host.held == 0
     assert restorer.module is None
@@ -81,6 +82,7 @@ def test_the_fp32_twin_is_held_by_the_host_after_the_network_not_beside_it(tiny_
     restored = restorer.restore(crops, host)
     exact = Restorer(read_checkpoint(tiny_checkpoint)).restore(crops[1:2], CPU)
     assert torch.equal(restored, torch.cat([expected[:1], exact, expected[2:]]))
+    assert restorer._exact is not None
     assert [module for module, _ in host.asked] == [restorer.module, restorer._exact.module]
     assert held == [1, 1, 1]
     assert host.held == 0
@@ -100,13 +102,15 @@ def test_a_host_that_only_places_still_works(tiny_checkpoint):
             pass
 
     host = Old()
-    assert Restorer(read_checkpoint(tiny_checkpoint)).restore(torch.rand(1, 64, 64, 3), host).isfinite().all()
+    restorer, crops = Restorer(read_checkpoint(tiny_checkpoint)), torch.rand(1, 64, 64, 3)
+    # type: ignore: a host as they were before `resident`.
+    assert restorer.restore(crops, host).isfinite().all()  # type: ignore[arg-type]
     assert host.moved == 1
 
 
 def test_a_host_that_can_do_neither_is_told():
     with (
         pytest.raises(OptionError, match=r"object has no method resident\(module"),
-        resident(object(), None, 0),
+        resident(object(), None, 0),  # type: ignore[arg-type]  # no host: that is told
     ):
         pass

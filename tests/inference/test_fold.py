@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from typing import cast
+
 import pytest
 import torch
 from torch import Tensor
@@ -9,6 +12,8 @@ from torch import Tensor
 from gpen_nodes.inference import hardware
 from gpen_nodes.inference.folded import bands, encoders, fold, kernels, layers
 from gpen_nodes.inference.folded import network as whole
+from gpen_nodes.inference.folded.bands import Stream
+from gpen_nodes.inference.folded.network import Level
 from gpen_nodes.model import Gpen, GpenConfig
 from tests.figures import decibels
 
@@ -36,7 +41,7 @@ CONFIGS = {
 }
 
 
-@pytest.fixture(params=CONFIGS.values(), ids=CONFIGS.keys())
+@pytest.fixture(params=list(CONFIGS.values()), ids=list(CONFIGS))
 def network(request) -> Gpen:
     return random_network(request.param)
 
@@ -81,10 +86,11 @@ def test_same_for_faces_of_one_batch_as_a_gpu_takes_them(network, monkeypatch):
             noise = Gpen.noise(width, size, like=image)
             features[size] = lambda first, last, noise=noise: noise[:, :, first:last]
     x, rgb = bands.stored(folded.start.expand(3, -1, -1, -1)), None
-    for level in folded.levels:
+    for level in cast("Iterable[Level]", folded.levels):
         level.conv.form = None
         x, rgb = level.bind(x, rgb, folded.mapper(code), features[level.size], lambda: None)
-    x.drain()
+    cast("Stream", x).drain()
+    assert rgb is not None
     assert decibels(rgb, expected) > 100
 
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
+from typing import cast
 
 import pytest
 import torch
 import torch.nn.functional as F
 
 from gpen_nodes import ArchitectureError, Gpen, GpenConfig, OptionError, grow
-from gpen_nodes.model.layers import FIR, downsample, upsample
+from gpen_nodes.model.layers import FIR, StyledConv, ToRgb, downsample, upsample
 from tests.figures import decibels
 from tests.golden import recipe
 
@@ -77,13 +78,15 @@ def test_a_super_resolving_model_keeps_its_input(name):
 def test_the_new_layers_are_copies_that_can_learn():
     model = model_with_biases(CONFIGS["conv, concatenated"])
     grown = grow(model)
-    old, new = model.generator.convs[-1].conv.weight, grown.generator.convs[-1].conv.weight
+    old, new = (cast("StyledConv", network.generator.convs[-1]).conv.weight for network in (model, grown))
     kept = new.shape[2] // 2
     assert torch.equal(new[:, :, :kept], old[:, : new.shape[1], :kept])
     half = old.shape[2] // 2
     assert torch.equal(new[:, :, kept:], old[:, : new.shape[1], half : half + kept])
     grown(recipe.picture(128)).square().mean().backward()
-    assert grown.generator.to_rgbs[-1].conv.weight.grad.abs().max() > 0
+    gradient = cast("ToRgb", grown.generator.to_rgbs[-1]).conv.weight.grad
+    assert gradient is not None
+    assert gradient.abs().max() > 0
 
 
 def test_the_old_model_is_not_touched():

@@ -6,11 +6,13 @@ import json
 import os
 import sys
 from pathlib import Path
+from typing import cast
 
 import pytest
 import torch
 
 from gpen_nodes import ArchitectureError, Discriminator, DiscriminatorConfig, Gpen, GpenConfig
+from gpen_nodes.model.layers import StyledConv
 from gpen_nodes.model.names import to_module_names, to_released_names
 from tests.figures import decibels
 from tests.golden import recipe
@@ -77,7 +79,7 @@ def test_the_super_resolving_variant_repeats_itself_and_uses_its_noise():
         first = network(x)
         assert first.shape == (2, 3, 256, 256)
         assert torch.equal(first, network(x))
-        network.generator.convs[-1].noise.weight.zero_()
+        cast("StyledConv", network.generator.convs[-1]).noise.weight.zero_()
         assert not torch.equal(first, network(x))
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import itertools
 import math
 import re
+from collections.abc import Iterable
+from typing import cast
 
 import pytest
 import torch
@@ -13,6 +15,8 @@ from torch import Tensor
 
 from gpen_nodes import ArchitectureError, Gpen, GpenConfig
 from gpen_nodes.model import init_from_stylegan2
+from gpen_nodes.model.encoders import ConvEncoder, EncoderStage
+from gpen_nodes.model.layers import StyledConv
 
 STYLE, MAPPING = 24, 3
 WIDTHS = {4: 16, 8: 16, 16: 16, 32: 16, 64: 16, 128: 8}  # narrow 1/32, multiplier 2
@@ -148,8 +152,10 @@ def test_training_reaches_the_features_and_then_the_encoder():
         optimizer.zero_grad()
         model(torch.rand(1, 3, 64, 64)).square().mean().backward()
         optimizer.step()
-    assert model.generator.convs[3].conv.weight[:, :, WIDTHS[16] :].abs().max() > 0
-    assert all(stage.weight.grad.abs().max() > 0 for stage in model.encoder.stages)
+    assert cast("StyledConv", model.generator.convs[3]).conv.weight[:, :, WIDTHS[16] :].abs().max() > 0
+    for stage in cast("Iterable[EncoderStage]", cast("ConvEncoder", model.encoder).stages):
+        assert stage.weight.grad is not None
+        assert stage.weight.grad.abs().max() > 0
 
 
 def test_says_what_became_of_each_tensor():

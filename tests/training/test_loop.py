@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import dataclasses
+import importlib
 import os
 import shutil
 import signal
@@ -185,8 +186,8 @@ def test_a_shorter_run_made_longer_is_the_same_to_the_last_bit(whole, faces, tmp
     assert_equal(state_of(tmp_path), state_of(whole))
     run(CONFIG, faces, tmp_path)  # nothing is left to do
     assert_equal(state_of(tmp_path), state_of(whole))
-    models = [read_checkpoint(folder / "model.safetensors").state for folder in (tmp_path, whole)]
-    assert_equal(*models)
+    ours, theirs = (read_checkpoint(folder / "model.safetensors").state for folder in (tmp_path, whole))
+    assert_equal(ours, theirs)
 
 
 def test_an_error_in_the_middle_keeps_the_completed_steps(faces, tmp_path, monkeypatch):
@@ -374,10 +375,9 @@ def test_a_resumed_run_remembers_the_best(faces, tmp_path, monkeypatch):
 
 def test_tensorboard_gets_what_the_csv_gets(faces, tmp_path):
     pytest.importorskip("tensorboard")
-    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
-
+    reader = importlib.import_module("tensorboard.backend.event_processing.event_accumulator")
     run(dataclasses.replace(PLAIN, steps=2, tensorboard=True), faces, tmp_path)
-    events = EventAccumulator(str(tmp_path / "tensorboard")).Reload()
+    events = reader.EventAccumulator(str(tmp_path / "tensorboard")).Reload()
     with (tmp_path / "losses.csv").open() as file:
         (row,) = csv.DictReader(file)
     (scalar,) = events.Scalars("pixel")

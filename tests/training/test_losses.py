@@ -156,8 +156,8 @@ def test_feature_distance_does_not_change_with_a_networks_scale():
         for o, t, weight in zip(ours, theirs, (0.5, 2), strict=True)
     )
     assert feature_distance(ours, theirs, (0.5, 2)).item() == pytest.approx(expected, rel=1e-5)
-    louder = [[10 * x for x in maps] for maps in (ours, theirs)]
-    assert feature_distance(*louder, (0.5, 2)).item() == pytest.approx(expected, rel=1e-5)
+    louder, their_louder = ([10 * x for x in maps] for maps in (ours, theirs))
+    assert feature_distance(louder, their_louder, (0.5, 2)).item() == pytest.approx(expected, rel=1e-5)
 
 
 def test_regions_see_eyes_and_mouth_alone():
@@ -200,6 +200,7 @@ def test_lpips_is_finite_where_features_are_dead():
     distance = Lpips(Dead(), [torch.ones(3)])(a, pictures(1))
     distance.backward()
     assert distance.item() == 0
+    assert a.grad is not None
     assert torch.isfinite(a.grad).all()
 
 
@@ -309,7 +310,7 @@ def test_lpips_is_the_package_lpips(torchvision_files):
     networks, theirs = torchvision_files
     package = lpips.LPIPS(net="alex", pretrained=False, pnet_rand=True, verbose=False)
     package.load_state_dict(torch.load(networks.lpips), strict=False)
-    slices = nn.ModuleList(getattr(package.net, f"slice{k}") for k in range(1, 6))
+    slices: list[nn.Sequential] = [getattr(package.net, f"slice{k}") for k in range(1, 6)]
     kept = [layer for part in slices for layer in part if isinstance(layer, nn.Conv2d)]
     own = [layer for layer in theirs["alexnet"] if isinstance(layer, nn.Conv2d)]
     for mine, other in zip(kept, own, strict=True):
@@ -395,7 +396,8 @@ def test_logistic_term_wants_high_logits_for_the_window_that_chance_picks():
         return window.mean(dim=(1, 2, 3)).unsqueeze(1)
 
     a = pictures(0)
-    term = LogisticGame(0.3, r1=0, r1_every=16, size=4).generator_term(discriminator, a, seeded(5))
+    game = LogisticGame(0.3, r1=0, r1_every=16, size=4)
+    term = game.generator_term(discriminator, a, seeded(5))  # type: ignore[arg-type]  # it is only called
     (window,) = random_windows(4, seeded(5), a)
     assert torch.equal(seen[0], window)
     logits = window.mean(dim=(1, 2, 3)).tolist()
@@ -421,9 +423,9 @@ class Quadratic(nn.Module):
 
 
 def test_gradient_penalty_of_a_linear_network_is_its_weights_squared_norm():
-    linear = nn.Sequential(nn.Flatten(), nn.Linear(3 * 8 * 8, 1))
-    penalty = gradient_penalty(linear, pictures(0))
-    assert penalty.item() == pytest.approx(linear[1].weight.square().sum().item(), rel=1e-5)
+    linear = nn.Linear(3 * 8 * 8, 1)
+    penalty = gradient_penalty(nn.Sequential(nn.Flatten(), linear), pictures(0))
+    assert penalty.item() == pytest.approx(linear.weight.square().sum().item(), rel=1e-5)
 
 
 def test_gradient_penalty_is_a_mean_over_the_batch_and_differentiable():
@@ -438,17 +440,18 @@ def test_gradient_penalty_is_a_mean_over_the_batch_and_differentiable():
 
 
 def test_the_penalty_is_lazy():
-    linear = nn.Sequential(nn.Flatten(), nn.Linear(3 * 8 * 8, 1))
+    linear = nn.Linear(3 * 8 * 8, 1)
+    network = nn.Sequential(nn.Flatten(), linear)
     game = LogisticGame(1, r1=10, r1_every=4, size=8)
-    expected = linear[1].weight.square().sum().item() * 10 / 2 * 4
+    expected = linear.weight.square().sum().item() * 10 / 2 * 4
     for step in range(1, 9):
-        terms = game.discriminator_terms(linear, pictures(0), pictures(1), seeded(), step)
+        terms = game.discriminator_terms(network, pictures(0), pictures(1), seeded(), step)
         if step % 4:
             assert "r1" not in terms
         else:
             assert terms["r1"].item() == pytest.approx(expected, rel=1e-5)
     free = LogisticGame(1, r1=0, r1_every=4, size=8)
-    assert "r1" not in free.discriminator_terms(linear, pictures(0), pictures(1), seeded(), 4)
+    assert "r1" not in free.discriminator_terms(network, pictures(0), pictures(1), seeded(), 4)
 
 
 class Means(nn.Module):

@@ -33,6 +33,12 @@ def test_what_autograd_keeps_is_counted_once():
     assert sorted(saved_tensors(forward))[2:] == [(4 * 256 * 256, 256 * 256)]
 
 
+def first(pattern: str, text: str) -> re.Match[str]:
+    match = re.search(pattern, text)
+    assert match, pattern
+    return match
+
+
 def test_a_plan_says_what_the_run_takes_and_writes_nothing(faces, tmp_path):
     config = dataclasses.replace(
         PLAIN, faces=str(faces), run=str(tmp_path / "run"), adversarial=0.1, accumulate=2, steps=1000
@@ -43,9 +49,9 @@ def test_a_plan_says_what_the_run_takes_and_writes_nothing(faces, tmp_path):
     assert "8 to train on, 1 held out" in text
     assert "4 faces: 1 × 2 batches of 2" in text
     assert "1000 steps, 500.0 epochs, about " in text
-    seconds, hours = (float(re.search(p, text)[1]) for p in (r"([\d.]+) s a step", r"about ([\d.]+) hours"))
+    seconds, hours = (float(first(p, text)[1]) for p in (r"([\d.]+) s a step", r"about ([\d.]+) hours"))
     assert abs(hours - seconds * 1000 / 3600) < 0.06
-    total, *parts = map(float, re.findall(r"([\d.]+)(?: GB|,|$)", re.search("by count.*", text)[0]))
+    total, *parts = map(float, re.findall(r"([\d.]+)(?: GB|,|$)", first("by count.*", text)[0]))
     assert total > 0
     assert abs(total - sum(parts)) < 0.03
 

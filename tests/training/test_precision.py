@@ -11,6 +11,7 @@ from lightning_fabric.plugins import MixedPrecision
 
 from gpen_nodes.errors import DegenerateOutputError
 from gpen_nodes.training import TrainingConfig
+from gpen_nodes.training.config import Precision
 from gpen_nodes.training.losses import Objective
 from gpen_nodes.training.stage import Stage
 from gpen_nodes.training.start import start_networks
@@ -27,7 +28,7 @@ def fp16_on_a_cpu() -> Fabric:
     return Fabric(accelerator="cpu", devices=1, plugins=[MixedPrecision("16-mixed", "cpu", scaler)])
 
 
-def cpu(precision: str = "32-true") -> Fabric:
+def cpu(precision: Precision = "32-true") -> Fabric:
     return Fabric(accelerator="cpu", devices=1, precision=precision)
 
 
@@ -50,9 +51,7 @@ def distance(one: Stage, other: Stage) -> float:
 
 def test_accumulated_batches_are_one_large_batch():
     whole, parts = (stage(CONFIG, cpu()) for _ in range(2))
-    for _ in range(2):
-        large = whole.step(batches(8, 8))
-        small = parts.step(batches(8, 4))
+    _, (large, small) = [(whole.step(batches(8, 8)), parts.step(batches(8, 4))) for _ in range(2)]
     for name, term in large.items():
         assert small[name].item() == pytest.approx(term.item(), rel=1e-4), name
     assert distance(whole, parts) < 1e-5
@@ -61,8 +60,7 @@ def test_accumulated_batches_are_one_large_batch():
 @pytest.mark.parametrize("make", [lambda: cpu("bf16-mixed"), fp16_on_a_cpu], ids=["bf16", "fp16"])
 def test_mixed_precision_follows_fp32(make):
     plain, mixed = stage(CONFIG, cpu()), stage(CONFIG, make())
-    for _ in range(2):
-        expected, found = plain.step(batches(2, 2)), mixed.step(batches(2, 2))
+    _, (expected, found) = [(plain.step(batches(2, 2)), mixed.step(batches(2, 2))) for _ in range(2)]
     assert all(p.dtype == torch.float32 for p in mixed.raw.parameters())
     for name, term in expected.items():
         assert found[name].item() == pytest.approx(term.item(), rel=0.1), name
@@ -70,6 +68,7 @@ def test_mixed_precision_follows_fp32(make):
 
 def test_both_networks_share_one_scale_which_is_kept():
     mixed = stage(CONFIG, fp16_on_a_cpu())
+    assert mixed.scaler is not None
     before = [p.clone() for p in mixed.raw.parameters()]
     mixed.scaler.load_state_dict(mixed.scaler.state_dict() | {"scale": 2.0**40, "_growth_tracker": 0})
     mixed.step(batches(2, 2))  # overflows: no weight moves, and the scale is halved once and not twice

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -77,7 +78,7 @@ def shrunk(picture: np.ndarray, share: float) -> np.ndarray:
 def test_true_sizes_are_written_and_small_faces_kept_only_when_asked(tmp_path, astronaut):
     picture = to_uint8(astronaut)
     photos = saved(tmp_path / "photos", half=shrunk(picture, 0.5), whole=picture)
-    keep_all = {"min_face": 30, "min_true_size": 0, "same_picture": 2}
+    keep_all: dict[str, Any] = {"min_face": 30, "min_true_size": 0, "same_picture": 2}
     assert prepare_faces(photos, tmp_path / "all", size=128, **keep_all) == (2, [])
     half, whole = FaceStore(tmp_path / "all").true_sizes
     # The template has the eyes (309.43 - 202.04) / 512 of the side apart.

@@ -1,4 +1,4 @@
-"""Torch, with everything folded into weights that can be: the backend of ours, alone or as a CUDA graph."""
+"""Our torch backend: a network whose constants are folded into its weights, plain or as a CUDA graph."""
 
 from .backend import FoldedBackend, GraphBackend
 from .network import FoldedGpen, fold

@@ -12,7 +12,8 @@ from .kernels import memory_format
 
 __all__ = ["MARGIN", "Make", "Rows", "Stream", "band_rows", "empty_map", "padded", "stored"]
 
-BAND_BYTES = 8 << 20  # of the widest tensor in a band: in cache, and below where malloc maps pages anew
+# Of the widest tensor in a band: it fits into the cache, and malloc does not map new pages for it each time.
+BAND_BYTES = 8 << 20
 # Rows by which the first band is longer. The next level's filters reach a little beyond the band that they
 # make: with this margin those rows are there already, and no further band has to be made for them. Four rows
 # are also one whole Winograd tile.
@@ -88,7 +89,7 @@ class Stream:
         return self._held[:, :, first - self._first : last - self._first]
 
     def drain(self) -> None:
-        """Make all rows and hold none, for what ``make`` does besides."""
+        """Make all rows that are left and keep none: for the side effects of ``make``."""
         while self._last < self._end:
             first, self._last = self._last, self._band_end(self._last + 1)
             self._make(first, self._last)
@@ -98,7 +99,7 @@ class Stream:
         return min(MARGIN + bands * self._band, self._end)
 
     def _extend(self, first: int, last: int) -> None:
-        # What is no longer needed goes before other maps make the rows that this one is made of.
+        # Rows that are no longer needed are freed before ``make`` takes memory for its own inputs.
         self._held = self._held[:, :, first - self._first :].clone()
         low, high = max(self._last, 0), min(last, self._height)
         pieces = self._make(low, high)

@@ -1,4 +1,4 @@
-"""Both encoders for inference: the picture to a style code, and features by rows."""
+"""Both encoders for inference: the image to a style code, and features by rows."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ from .kernels import memory_format
 
 __all__ = ["FoldedConvEncoder", "FoldedResNetEncoder", "fold_encoder"]
 
-MADE_AGAIN = 1024  # pixels: from here on the second finest features are made twice, never held whole
+MADE_AGAIN = 1024  # pixels: from this size on the second finest features are computed twice, not held whole
 
 
 class FoldedConvEncoder(nn.Module):
-    """``ConvEncoder`` with its scales in the weights; the finest features are made of rows of the picture."""
+    """``ConvEncoder`` with its scales in the weights; the finest features are made by rows when asked for."""
 
     fir: Tensor
 
@@ -108,5 +108,5 @@ _FOLDED: dict[type[nn.Module], Callable[[Any, torch.dtype], nn.Module]] = {
 
 
 def fold_encoder(encoder: nn.Module, dtype: torch.dtype) -> nn.Module:
-    """An encoder for inference: picture and a check for interrupts to style code and {resolution: rows}."""
+    """An encoder for inference: image and a check for interrupts to style code and {resolution: rows}."""
     return _FOLDED[type(encoder)](encoder, dtype)

@@ -26,7 +26,7 @@ def has_graphs(device: torch.device) -> bool:
 
 @cache
 def side_stream(device: torch.device) -> torch.cuda.Stream:
-    """Where captures run: one for all, as libraries keep a workspace for every stream that they have seen."""
+    """The stream for captures. One for all: libraries keep a workspace for each stream they have seen."""
     return torch.cuda.Stream(device)
 
 
@@ -54,7 +54,7 @@ class GraphedGpen(nn.Module):
     def _apply(self, *args: Any, **kwargs: Any) -> GraphedGpen:
         super()._apply(*args, **kwargs)
         if self._captured is not None and self._captured.key != self._key(self._captured.image):
-            self._captured = None  # A host that makes room gets the graph's memory as well.
+            self._captured = None  # The host moved the weights: it gets the graph's memory, too.
         return self
 
     @torch.no_grad()

@@ -31,7 +31,7 @@ def memory_format(device: torch.device) -> torch.memory_format:
 def leaky_scale(x: Tensor, scale: Tensor, bias: Tensor) -> Tensor:
     """Leaky ReLU of ``x * scale + bias``; scale [B, C] or [1, C], bias [C].
 
-    For one picture on the CPU this is a depthwise 1×1 convolution, the quickest such pass that torch has.
+    For one image on the CPU this is a depthwise 1×1 convolution, the quickest such pass that torch has.
     """
     if len(scale) == 1 and x.device.type == "cpu":
         return leaky_conv2d(x, scale.view(-1, 1, 1, 1), bias, groups=x.shape[1])

@@ -17,7 +17,8 @@ from .winograd import F2, F4, Winograd, winograd_conv2d, winograd_weight
 
 __all__ = ["FoldedConv", "FoldedToRgb", "FoldedUpConv"]
 
-SCALE_WEIGHTS = 128  # pixels: from here on a layer has fewer weights than activations, and styles scale those
+# Pixels: from this size on a layer has fewer weights than activations, so styles scale the weights.
+SCALE_WEIGHTS = 128
 
 
 def winograd_form(size: int, outputs: int, dtype: torch.dtype) -> Winograd | None:
@@ -58,7 +59,7 @@ class Modulation(nn.Module):
     def forward(self, style: Tensor) -> tuple[Tensor, Tensor]:
         inputs = self.linear(style)
         outputs = torch.rsqrt(inputs.square() @ self.energy + 1e-8) * GAIN
-        # At most 1 before the convolution and made up for behind it, so that fp16 does not overflow.
+        # At most 1 before the convolution, and corrected after it, so that fp16 does not overflow.
         largest = inputs.abs().amax(dim=1, keepdim=True).clamp(min=1e-12)
         return inputs / largest, outputs * largest
 
@@ -83,7 +84,7 @@ class FoldedStyledConv(nn.Module):
 
     def inject(self, y: Tensor, feature: Tensor) -> tuple[Tensor, ...]:
         """The convolution's output and the features, activated; together they are the layer's channels."""
-        if self.concat:  # The convolution has been activated on its way.
+        if self.concat:  # The convolution's part is activated already.
             return y, leaky_scale(feature, self.feature_gain, self.feature_bias)
         gain, bias = self.feature_gain[:, :, None, None], self.bias.view(1, -1, 1, 1)
         return (F.leaky_relu_(torch.addcmul(y + bias, feature, gain), SLOPE),)
@@ -110,7 +111,7 @@ class FoldedConv(FoldedStyledConv):
         weight = self.weight
         super()._apply(*args, **kwargs)
         if self.weight is not weight:
-            self._tiles = None  # It is the CPU's, and made again where it is needed.
+            self._tiles = None  # For the CPU only, where it is made again.
         return self
 
     def bind(self, style: Tensor) -> Callable[[Tensor], Tensor]:
@@ -213,7 +214,7 @@ class FoldedToRgb(nn.Module):
 
 
 def _mix(x: Tensor, weight: Tensor) -> Tensor:
-    """A 1×1 convolution of [B, I, H, W] by weights of its own for each picture, [B, I, O]."""
+    """A 1×1 convolution of [B, I, H, W] by weights of its own for each image, [B, I, O]."""
     if len(x) == 1:
         weight = weight[0].t()[:, :, None, None]
         return F.conv2d(x, weight.contiguous(memory_format=memory_format(x.device)))

@@ -4,9 +4,9 @@ The same function, written for speed:
 
 - All scales, gains and the low-pass filter's gain are multiplied into weights once. A face's style scales the
   weights where they are fewer than the activations, else the activations.
-- Styles, demodulation and the sum of the pictures stay in fp32 whatever the rest computes in.
+- Styles, demodulation and the sum of the images stay in fp32 whatever the rest computes in.
 - Levels run in bands of rows that stay in the processor's cache. Each draws the rows that it needs from the
-  one before: no large level is ever held whole. The encoder's finest two are computed again from the picture.
+  one before: no large level is ever held whole. The encoder's finest two are computed again from the image.
 - On the CPU, Winograd's transform replaces 3×3 convolutions where channels are many.
 
 ``tests/inference/test_fold.py`` holds it to the module at 100 dB and more.
@@ -68,7 +68,7 @@ class FoldedGpen(nn.Module):
     def forward(self, image: Tensor, check: Callable[[], None] = lambda: None) -> Tensor:
         """Restore; ``check`` is called many times on the way and may raise to stop."""
         if len(image) > 1 and image.device.type == "cpu":
-            # A batch gains nothing, and bands of rows are whole pieces of memory in one picture alone.
+            # A batch gains nothing here, and only in a single image is a band of rows contiguous in memory.
             return torch.cat([self(one, check) for one in image.split(1)])
         check()
         code, features = self.encoder(image, check)
@@ -76,11 +76,11 @@ class FoldedGpen(nn.Module):
             if size > self.config.input_size:
                 features[size] = stored(self._noise(width, size).expand(len(image), -1, -1, -1))
         style = self.mapper(code)
-        x, picture = stored(self.start.expand(len(image), -1, -1, -1)), None
+        x, rgb = stored(self.start.expand(len(image), -1, -1, -1)), None
         for level in cast("Sequence[Level]", self.levels):
-            x, picture = level.bind(x, picture, style, features.pop(level.size), check)
+            x, rgb = level.bind(x, rgb, style, features.pop(level.size), check)
         cast("Stream", x).drain()
-        return cast("Tensor", picture)
+        return cast("Tensor", rgb)
 
     def _noise(self, width: int, size: int) -> Tensor:
         """[1, width, size, size]. Devices keep what was copied to them; the CPU draws it for each face."""
@@ -100,7 +100,7 @@ class FoldedGpen(nn.Module):
 
 
 class Level(nn.Module):
-    """All layers at one size: features and picture of half that size in, those of this size out."""
+    """All layers at one size: features and image of half that size in, those of this size out."""
 
     def __init__(
         self, size: int, up: StyledConv | None, conv: StyledConv, to_rgb: ToRgb, dtype: torch.dtype
@@ -119,20 +119,21 @@ class Level(nn.Module):
         feature: Rows,
         check: Callable[[], None],
     ) -> tuple[Stream, Tensor]:
-        """The level's features by rows, and its picture [B, 3, size, size] fp32: each row of it is there once
-        the same row of the features has been made.
+        """The level's features by rows, and its RGB image [B, 3, size, size] fp32.
+
+        A row of the image is filled when the same row of the features is made.
         """
         size, channels = self.size, self.to_rgb.weight.shape[0]
         like = style.to(self.conv.dtype)
         z = self._input(x, style, like, feature, check)
         conv, add_rgb = self.conv.bind(style), self.to_rgb.bind(style)
-        picture = style.new_empty((len(style), 3, size, size))
+        rgb = style.new_empty((len(style), 3, size, size))
 
         def make(first: int, last: int) -> tuple[Tensor, ...]:
             check()
             pieces = self.conv.inject(conv(z(first - 1, last + 1)), feature(first, last))
-            rows = picture[:, :, first:last]
-            # The rows of the smaller picture are there, as those of its features have just been used.
+            rows = rgb[:, :, first:last]
+            # These rows of the smaller image are filled: making the pieces has made its features.
             rows.zero_() if smaller is None else rows.copy_(upsample_rows(smaller, first, last))
             add_rgb(pieces, rows)
             return pieces
@@ -141,7 +142,7 @@ class Level(nn.Module):
         if size >= 1024 and like.dtype == torch.float32:
             row_bytes *= 2  # Half as many rows: 3 % slower, but what all levels hold adds up to 50 MB less.
         band = band_rows(size, row_bytes, style.device)
-        return Stream((len(style), channels, size, size), like, make, band), picture
+        return Stream((len(style), channels, size, size), like, make, band), rgb
 
     def _input(self, x: Rows, style: Tensor, like: Tensor, feature: Rows, check: Callable[[], None]) -> Rows:
         """What the second convolution sees, with zeros around it."""

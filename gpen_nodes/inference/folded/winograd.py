@@ -57,7 +57,7 @@ F2 = Winograd(
     outputs=((1, 1, 1, 0), (0, 1, -1, 1)),
     strip=256,
 )
-"""F(2×2, 3×3): 4/9 of the multiplications, and so little more error that bf16 bears it."""
+"""F(2×2, 3×3): 4/9 of the multiplications, with an error small enough for bf16."""
 
 
 @cache
@@ -74,7 +74,7 @@ def winograd_weight(weight: Tensor, form: Winograd, dtype: torch.dtype) -> Tenso
 
 
 def winograd_conv2d(x: Tensor, weight: Tensor, form: Winograd) -> Tensor:
-    """Convolution of one picture on the CPU, without padding.
+    """Convolution of one image on the CPU, without padding.
 
     Args:
         x: [1, I, H + 2, W + 2], H and W multiples of the step.

@@ -1,4 +1,4 @@
-"""Encoders: picture in, style code and one feature map a resolution out.
+"""Encoders: image in, style code and one feature map a resolution out.
 
 A further one is a file with what the table asks for, its line there, and one in the table of
 ``inference/folded/encoders.py`` that tells how it runs.
@@ -34,7 +34,7 @@ class EncoderKind:
         mapper: makes what turns its style code into the style vector.
         grow: fills an encoder of twice the size from the old one, so that it gives the same features.
         mapping_depth: the only one that it goes with; None for any.
-        counts_octaves: growing halves its picture once more and leaves its trunk as it was.
+        counts_octaves: growing halves its image once more and leaves its trunk as it was.
         released: whether the released layout has names for it.
     """
 

@@ -75,9 +75,9 @@ def conv_fields(state: Mapping[str, Tensor]) -> dict[str, Any]:
 
 
 def grow_conv_encoder(old: ConvEncoder, new: ConvEncoder) -> None:
-    """Stage 0 carries the picture and its negative through the leaky ReLU; stage 1 gives what stage 0 gave.
+    """Stage 0 carries the image and its negative through the leaky ReLU; stage 1 gives what stage 0 gave.
 
-    lrelu(x) - lrelu(-x) = (1 + slope)·x, so six channels hold a linear picture. They have no bias, which the
+    lrelu(x) - lrelu(-x) = (1 + slope)·x, so six channels hold a linear image. They have no bias, which the
     zeros beyond the border would not match. The other channels of stage 0 are free and enter stage 1 with
     weight 0.
     """

@@ -48,9 +48,9 @@ class Bottleneck(nn.Module):
 class ResNetEncoder(nn.Module):
     """The bundle's encoder: ResNet-50 with its normalisation folded into biased convolutions.
 
-    The feature of stride k enters the generator at size / k through a 1×1 convolution, the picture itself at
+    The feature of stride k enters the generator at size / k through a 1×1 convolution, the image itself at
     full size; below stride 32 one stride-2 convolution an octave goes on down to 4 px. A grown model's trunk
-    sees the picture halved ``octaves`` times, and the larger pictures enter by their 1×1 convolutions alone.
+    sees the image halved ``octaves`` times, and the larger images enter by their 1×1 convolutions alone.
     Tensor names of the trunk are torchvision's.
     """
 
@@ -120,5 +120,5 @@ def resnet_fields(state: Mapping[str, Tensor]) -> dict[str, Any]:
 
 
 def grow_resnet_encoder(old: ResNetEncoder, new: ResNetEncoder) -> None:
-    """The trunk goes on seeing the picture at its old size; only the new size's 1×1 convolution is new."""
+    """The trunk goes on seeing the image at its old size; only the new size's 1×1 convolution is new."""
     new.load_state_dict(old.state_dict(), strict=False)

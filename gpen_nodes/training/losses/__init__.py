@@ -1,4 +1,4 @@
-"""What the networks are trained for: one small class a term, and where their own networks come from."""
+"""The losses: one small class for each term, and the frozen networks that some of them need."""
 
 from .adversarial import LogisticGame, discriminator_loss, gradient_penalty, random_windows
 from .identity import Identity

@@ -15,7 +15,8 @@ class LogisticGame:
     Args:
         weight: of the generator's term.
         r1: weight γ of the penalty γ/2·|∇D|² (Mescheder et al. 2018).
-        r1_every: take the penalty every so many steps, as many times as strong (StyleGAN2, section 4.1).
+        r1_every: steps from one penalty to the next, which is multiplied by that number (StyleGAN2, section
+            4.1).
         size: side of the windows, of what the discriminator sees.
     """
 
@@ -25,7 +26,7 @@ class LogisticGame:
     def generator_term(
         self, discriminator: nn.Module, restored: Tensor, generator: torch.Generator
     ) -> Tensor:
-        """The generator wants high logits for the window that ``generator`` picks."""
+        """Weighted loss that falls as the logits rise, for the window that ``generator`` picks."""
         (window,) = random_windows(self.size, generator, restored)
         return self.weight * F.softplus(-discriminator(window)).mean()
 
@@ -37,21 +38,21 @@ class LogisticGame:
         generator: torch.Generator,
         step: int,
     ) -> dict[str, Tensor]:
-        """Logistic loss of one window of both, and R1 on the true one in the steps (from 1) that are due it.
+        """Logistic loss of one window of both faces; in every ``r1_every``-th step also R1 on the true one.
 
-        There is no way back to the restoring network.
+        No gradient reaches the restoring network.
         """
         restored, truth = random_windows(self.size, generator, restored.detach(), truth)
         terms = {"discriminator": discriminator_loss(discriminator(truth), discriminator(restored))}
         if self.r1 and step % self.r1_every == 0:
-            # A compiled network has no second derivative; the penalty is taken by the one it was made from.
+            # A compiled network has no second derivative: the penalty takes the one it was compiled from.
             plain = getattr(discriminator, "_orig_mod", discriminator)
             with torch.autocast(truth.device.type, enabled=False):
                 terms["r1"] = gradient_penalty(plain, truth.float()) * (self.r1 / 2 * self.r1_every)
         return terms
 
     def weights_moved(self, discriminator: nn.Module) -> None:
-        """Nothing follows the weights."""
+        """Called after each step; this game has nothing to update."""
 
 
 def random_windows(size: int, generator: torch.Generator, *batches: Tensor) -> list[Tensor]:
@@ -67,7 +68,7 @@ def discriminator_loss(real: Tensor, fake: Tensor) -> Tensor:
 
 
 def gradient_penalty(discriminator: nn.Module, real: Tensor) -> Tensor:
-    """Mean squared norm of the logit's gradient at real pictures (R1, Mescheder et al. 2018)."""
+    """Mean squared norm of the logit's gradient at real images (R1, Mescheder et al. 2018)."""
     real = real.detach().requires_grad_(True)
     (gradient,) = torch.autograd.grad(discriminator(real).sum(), real, create_graph=True)
     return gradient.square().sum(dim=(1, 2, 3)).mean()

@@ -1,4 +1,4 @@
-"""Whether it is still the same person."""
+"""The identity term: whether the restored face is still the same person."""
 
 from __future__ import annotations
 

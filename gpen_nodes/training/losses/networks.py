@@ -48,7 +48,7 @@ class Networks:
     mobilefacenet: str = ""
 
     def path(self, name: str) -> Path:
-        """Of one file.
+        """The path of one file.
 
         Raises:
             MissingWeightsError: none is named, or it is not there; says where to get it.

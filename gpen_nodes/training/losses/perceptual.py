@@ -16,7 +16,8 @@ __all__ = ["Features", "Lpips", "Network", "Perceptual", "Regions"]
 Network = Callable[[Tensor], Sequence[Tensor]]
 """[B, 3, S, S] in [-1, 1] to feature maps."""
 
-LAYER_WEIGHTS = (0.1, 0.2, 0.4, 1.0)  # of relu1_1 to relu4_1: shapes before texture
+# Of relu1_1 to relu4_1: deep layers, which see shapes, count more than shallow ones, which see texture.
+LAYER_WEIGHTS = (0.1, 0.2, 0.4, 1.0)
 
 
 class Perceptual(nn.Module):
@@ -76,8 +77,8 @@ class Regions(nn.Module):
 class Lpips(nn.Module):
     """Learned perceptual distance (Zhang et al. 2018, equation 1).
 
-    At each pixel of each layer, features scaled to length 1, the squares of their differences weighted by
-    channel; the mean over pixels, summed over layers, the mean over the batch.
+    At each pixel of each layer the features are scaled to length 1; the squares of their differences are
+    weighted by channel. The result is averaged over pixels, summed over layers, and averaged over the batch.
 
     Args:
         network: gives the maps.
@@ -100,7 +101,7 @@ class Lpips(nn.Module):
 
 
 def _unit_length(features: Tensor) -> Tensor:
-    # In fp32 also under autocast: squares of fp16 features leave its range.
+    # In fp32 also under autocast: squares of features overflow fp16.
     features = features.to(torch.promote_types(features.dtype, torch.float32))
-    # A dead pixel has length 0, where a root's slope is infinite.
+    # Without the small number a pixel whose features are all 0 would give an infinite gradient.
     return features * torch.rsqrt(features.square().sum(dim=1, keepdim=True) + 1e-10)

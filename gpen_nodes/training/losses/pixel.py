@@ -19,8 +19,8 @@ class Pixel(nn.Module):
 class Chroma(nn.Module):
     """L1 between the slopes of Cb and Cr (BT.601) of both.
 
-    A network that is asked for sharp pictures buys sharpness with coloured outlines, which L1 between pixels
-    and features of networks hardly see. Colour changes slowly nearly everywhere, so that this is easily met.
+    A network that is trained for sharp images tends to draw coloured outlines, which the other terms hardly
+    notice. Colour changes slowly nearly everywhere, so this term is easy to satisfy.
     """
 
     def forward(self, restored: Tensor, truth: Tensor) -> Tensor:
@@ -31,7 +31,7 @@ class Chroma(nn.Module):
 
 
 def chroma(image: Tensor) -> Tensor:
-    """Cb and Cr of RGB, [B, 2, H, W], of the same scale."""
+    """Cb and Cr of RGB, [B, 2, H, W], on the scale of the input."""
     red, green, blue = image.unbind(dim=1)
     luma = 0.299 * red + 0.587 * green + 0.114 * blue
     return torch.stack(((blue - luma) / 1.772, (red - luma) / 1.402), dim=1)
@@ -47,10 +47,10 @@ class Sharpness(nn.Module):
 def local_sharpness(image: Tensor, window: int = 16) -> Tensor:
     """Root mean square difference between neighbouring pixels, [B, 1, H // window, W // window].
 
-    L1 alone gives the median of all plausible faces, which is blurred. That a window be as sharp as the true
-    one tells the network how much detail is due, and leaves it to L1 where.
+    L1 alone gives the median of all plausible faces, which is blurred. This term tells the network how much
+    detail a window has; where the detail belongs is left to L1.
     """
     down = image[..., 1:, :-1] - image[..., :-1, :-1]
     right = image[..., :-1, 1:] - image[..., :-1, :-1]
     energy = (down.square() + right.square()).mean(dim=1, keepdim=True)
-    return torch.sqrt(F.avg_pool2d(F.pad(energy, (0, 1, 0, 1)), window) + 1e-5)  # no infinite slope at 0
+    return torch.sqrt(F.avg_pool2d(F.pad(energy, (0, 1, 0, 1)), window) + 1e-5)  # finite slope at 0

@@ -13,13 +13,13 @@ from torch.nn.utils.parametrize import is_parametrized
 __all__ = ["ProjectedDiscriminator", "ProjectedGame", "Remembered"]
 
 _WIDTHS = (32, 48, 64)
-"""Of the heads, fine to coarse. Narrow ones are enough: the frozen network has done most of the work."""
+"""Widths of the heads, fine to coarse. Narrow ones do, since the frozen network does most of the work."""
 
 
 class Remembered(nn.Module):
-    """A network that computes the features of the last two pictures it was given once.
+    """Keeps a network's features of the last two images, so that they are computed once.
 
-    Several terms ask for those of the same restored and true faces in each step.
+    In each step several terms need the features of the same restored and true faces.
     """
 
     def __init__(self, network: nn.Module) -> None:
@@ -56,14 +56,15 @@ class ProjectedDiscriminator(nn.Module):
             *(_conv(64, 64, 4, 2), nn.LeakyReLU(0.2)),
             _conv(64, 1, 3, 1),
         )
-        self.eval()  # The estimates of spectral norms move when the weights do, not with every look at them.
+        # In training mode every forward pass would update the spectral norms' estimates; see `follow_norms`.
+        self.eval()
 
     def follow_norms(self) -> None:
-        """Bring the estimates of the weights' spectral norms one power iteration closer."""
+        """Update the estimates of the weights' spectral norms by one power iteration."""
         self.train()
         for module in self.modules():
             if is_parametrized(module, "weight"):
-                _ = module.weight  # computing it is what moves the estimate
+                _ = module.weight  # reading it runs the power iteration
         self.eval()
 
     def forward(self, image: Tensor, maps: Sequence[Tensor]) -> list[Tensor]:
@@ -77,7 +78,7 @@ def _conv(inputs: int, outputs: int, kernel: int, stride: int) -> nn.Module:
 
 
 def _head(inputs: int, width: int) -> nn.Sequential:
-    # Features of different networks have different scales; a head sees them alike.
+    # Features of different networks have different scales; the normalisation makes them alike.
     normal = nn.GroupNorm(1, inputs, affine=False)
     return nn.Sequential(normal, _conv(inputs, width, 3, 1), nn.LeakyReLU(0.2), _conv(width, 1, 3, 1))
 
@@ -96,7 +97,7 @@ class ProjectedGame:
     def generator_term(
         self, discriminator: nn.Module, restored: Tensor, generator: torch.Generator
     ) -> Tensor:
-        """The generator wants high logits everywhere."""
+        """Weighted loss that falls as the logits rise, everywhere."""
         logits = discriminator(restored, self.network(restored)[1:])
         return -self.weight * torch.stack([x.float().mean() for x in logits]).mean()
 
@@ -108,7 +109,7 @@ class ProjectedGame:
         generator: torch.Generator,
         step: int,
     ) -> dict[str, Tensor]:
-        """What the discriminator learns from, without a way back to the generator."""
+        """Hinge loss of the discriminator. No gradient reaches the restoring network."""
         fake, real = (
             discriminator(image.detach(), [x.detach() for x in self.network(image)[1:]])
             for image in (restored, truth)

@@ -1,4 +1,4 @@
-"""Networks for a dry run: what a run takes can be counted and timed without their weights."""
+"""Networks for a dry run, with random weights: enough to count a run's memory and time its steps."""
 
 from __future__ import annotations
 

@@ -45,6 +45,8 @@ class StubHost:
     def load(self, root: Path = ROOT) -> ModuleType:
         """Run the extension's script as the host does: by its path, without a place in sys.modules."""
         spec = importlib.util.spec_from_file_location("gpen.py", root / "scripts" / "gpen.py")
+        assert spec is not None
+        assert spec.loader is not None
         module = importlib.util.module_from_spec(spec)
         spec.loader.exec_module(module)
         return module

@@ -135,12 +135,16 @@ class Server:
         import resource
 
         status = Path(f"/proc/{self.process.pid}/status").read_text()
-        has = int(re.search(r"VmSize:\s+(\d+) kB", status)[1]) * 1024
+        size = re.search(r"VmSize:\s+(\d+) kB", status)
+        assert size, status
+        has = int(size[1]) * 1024
         resource.prlimit(self.process.pid, resource.RLIMIT_AS, (has + spare, resource.RLIM_INFINITY))
         try:
             yield
         finally:
-            resource.prlimit(self.process.pid, resource.RLIMIT_AS, (resource.RLIM_INFINITY,) * 2)
+            resource.prlimit(
+                self.process.pid, resource.RLIMIT_AS, (resource.RLIM_INFINITY, resource.RLIM_INFINITY)
+            )
 
 
 def pixels(image: Image.Image) -> np.ndarray:

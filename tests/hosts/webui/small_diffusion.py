@@ -4,6 +4,9 @@ Run with the host's Python: ``small_diffusion.py FILE.safetensors``. Text encode
 always (400 MB in half precision): these hosts describe them by files of their own.
 """
 
+# Run by the WebUI's own Python, which has these packages.
+# pyright: reportMissingImports=false
+
 import sys
 
 import torch

@@ -18,6 +18,8 @@ from tests.hosts.webui.server import ROOT
 @pytest.fixture
 def installer():
     spec = importlib.util.spec_from_file_location("gpen_install", ROOT / "a1111_extension" / "install.py")
+    assert spec is not None
+    assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
@@ -29,7 +31,9 @@ class Launcher:
 
     def run_pip(self, command, desc=None):
         self.commands.append(command)
-        self.constraints = Path(re.search(r'--constraint "(.+)"', command)[1]).read_text()
+        constraint = re.search(r'--constraint "(.+)"', command)
+        assert constraint, command
+        self.constraints = Path(constraint[1]).read_text()
         if self.fails:
             raise RuntimeError("Couldn't install it.\nCommand: …")
 

@@ -79,7 +79,7 @@ def upload(page, picture: Image.Image, folder: Path) -> None:
 
     notes = PngImagePlugin.PngInfo()
     for key, text in picture.info.items():
-        notes.add_text(key, str(text))
+        notes.add_text(str(key), str(text))
     picture.save(folder / "picture.png", pnginfo=notes)
     remove = page.locator("#extras_image [aria-label='Clear'], #extras_image [aria-label='Remove Image']")
     if remove.count():
@@ -98,7 +98,7 @@ def test_extras_restores_in_the_enlarged_picture_and_keeps_alpha(page, server, p
     page.locator("#extras_upscaling_resize input[type=number]").fill("2")
     page.locator("#extras_gpen_strength input[type=number]").fill("0.9")
     found, said = run_extras(page, picture, tmp_path)
-    large = picture.resize((1024, 1024), Image.LANCZOS)
+    large = picture.resize((1024, 1024), Image.Resampling.LANCZOS)
     assert found.size == large.size
     colours = np.asarray(found.convert("RGB")).astype(int)
     assert np.abs(colours - expected(large, strength=0.9)).max() <= 1

@@ -38,10 +38,11 @@ def test_the_host_has_what_its_stub_has(tmp_path):
         for name, thing in vars(made).items():
             if name.startswith("__"):
                 continue
-            if name not in real:
+            found = real.get(name)
+            if found is None:
                 missing.append(f"{module}.{name}")
-            elif inspect.isfunction(thing) and isinstance(real[name], ast.FunctionDef):
-                known = [argument.arg for argument in real[name].args.args]
+            elif inspect.isfunction(thing) and isinstance(found, ast.FunctionDef):
+                known = [argument.arg for argument in found.args.args]
                 own = [p for p in inspect.signature(thing).parameters if p not in ("name", "callback")]
                 missing += [f"{module}.{name}({p})" for p in own if p not in known]
     assert missing == []

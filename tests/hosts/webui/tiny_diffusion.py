@@ -3,6 +3,9 @@
 Run in A1111's folder with its Python: ``tiny_diffusion.py FILE.safetensors`` writes FILE.yaml, too.
 """
 
+# Run by the WebUI's own Python, which has these packages.
+# pyright: reportMissingImports=false
+
 import sys
 from pathlib import Path
 

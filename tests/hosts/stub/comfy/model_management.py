@@ -37,7 +37,7 @@ def intermediate_device():
     return torch.device("cpu")
 
 
-def should_use_fp16(device=None):
+def should_use_fp16(device: torch.device | str = "cpu"):
     return args.force_fp16 and torch.device(device).type != "cpu"
 
 

@@ -49,6 +49,10 @@ class ComfyNode:
     hidden = None
 
     @classmethod
+    def define_schema(cls) -> Schema:
+        raise NotImplementedError
+
+    @classmethod
     def GET_NODE_INFO_V1(cls):
         schema = cls.define_schema()
         groups: dict[str, dict[str, Any]] = {"required": {}, "optional": {}}

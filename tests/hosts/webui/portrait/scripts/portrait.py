@@ -3,6 +3,9 @@
 ``/test/portrait`` gives the host's own call of its restorer on that face; ``/test/memory`` what GPEN keeps.
 """
 
+# Runs inside the WebUI, whose modules these are.
+# pyright: reportMissingImports=false
+
 import base64
 import gc
 import io
