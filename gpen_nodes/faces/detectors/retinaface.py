@@ -47,8 +47,10 @@ class RetinaFace:
         CheckpointError: the file is damaged or another network's.
     """
 
+    working_bytes = 1 << 30  # for an image of 4 megapixels
+
     def __init__(self, name: str, device: torch.device, weights: str | Path | None = None) -> None:
-        self._net = _load(name, _locate(name, weights)).to(device)
+        self.module = self._net = _load(name, _locate(name, weights)).to(device)
 
     def __call__(
         self, image: Tensor, min_score: float, min_face: float, check: Callable[[], object]
