@@ -7,7 +7,7 @@ from pathlib import Path
 
 from modules import paths, shared
 
-from gpen_nodes import find_checkpoints, find_weights, shipped_model
+from gpen_nodes import WEIGHT_FILES, MissingWeightsError, find_checkpoints, find_weights, shipped_model
 
 __all__ = ["SHIPPED", "find_model", "model_files", "model_folders"]
 
@@ -33,6 +33,14 @@ def find_model(name: str) -> Path:
         MissingWeightsError: there is none of that name; names the command that gets it.
     """
     files = model_files()
-    if name not in files:
-        return find_weights(name, model_folders())
-    return files[name] or shipped_model()
+    if name in files:
+        return files[name] or shipped_model()
+    try:
+        return find_weights(name, model_folders())  # where `gpen-nodes models get` puts it
+    except MissingWeightsError as error:
+        known = f"`gpen-nodes models get {name}` gets it" if name in WEIGHT_FILES else "put it there"
+        # No path of the server: answers go to whoever asks.
+        raise MissingWeightsError(
+            f"Found no model {name!r} in models/GPEN; {known}: docs/checkpoints.md says where weights come "
+            f"from. Known are {', '.join(files)}."
+        ) from error

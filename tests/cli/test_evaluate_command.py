@@ -155,7 +155,7 @@ def test_identity_takes_mobilefacenet(faces, shared_data, tmp_path):
         (["--data", "{faces}", "--save_pictures"], "name an --output folder"),
         (
             ["--data", "{faces}", "--protocol", "ours"],
-            "expected one of portraits-256, portraits-512, celeba-hq, lfw",
+            "expected one of portraits-256, portraits-512, held-out-512, celeba-hq, lfw",
         ),
         (["--data", "{empty}"], "No aligned faces in {empty}"),
         (["--data", "{faces}", "--model", "{empty}/none.pth"], "No checkpoint at"),

@@ -112,7 +112,15 @@ def test_a_failed_picture_is_tried_again(folder, restore, monkeypatch):
 def start(words, *more) -> subprocess.Popen:
     command = [sys.executable, "-m", "gpen_nodes", *words, *more]
     environment = os.environ | {"PYTHONPATH": str(ROOT)}
-    return subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True)
+    return subprocess.Popen(
+        command, env=environment, stderr=subprocess.PIPE, text=True, preexec_fn=_as_from_a_shell
+    )
+
+
+def _as_from_a_shell() -> None:
+    """What runs in the background, or under nohup, ignores these, and so would its children."""
+    for number in (signal.SIGINT, signal.SIGHUP):
+        signal.signal(number, signal.SIG_DFL)
 
 
 def wait_for(manifest: Path, lines: int, process: subprocess.Popen) -> None:

@@ -103,33 +103,22 @@ def test_another_core_that_is_loaded_is_told(tmp_path):
     assert f"gpen_nodes is already loaded from {tmp_path / 'gpen_nodes'}" in out.stderr
 
 
-def test_loading_costs_next_to_nothing(tmp_path):
-    """CPU time, on a stub, beyond what every host has loaded; and nothing heavy comes with it.
-
-    Not the first time, when Python compiles the files, and without the garbage of the host.
-    """
+def test_loading_brings_nothing_heavy(tmp_path):
+    """On a stub, beyond what every host has loaded; ``benchmarks/webui_start.py`` takes the time."""
     code = f"""
-import gc, sys, time
+import sys
 from pathlib import Path
 sys.path[:0] = [{str(ROOT)!r}]
 import torch, numpy, cv2, PIL.Image, fastapi, pydantic, safetensors
 from tests.hosts.webui import stub
 sys.modules.update(stub.build("a1111", Path({str(tmp_path)!r})))
 before = set(sys.modules)
-gc.disable()
-start = time.process_time()
 import runpy; runpy.run_path({str(ROOT / "scripts" / "gpen.py")!r})
-print(time.process_time() - start)
 loaded = {{m.split(".")[0] for m in set(sys.modules) - before}}
 print(sorted(loaded & {{"facexlib", "scipy", "matplotlib", "numba"}}))
 """
-    command, compiled = [sys.executable, "-c", code], os.environ | {"PYTHONDONTWRITEBYTECODE": ""}
-    _, second = (
-        subprocess.run(command, capture_output=True, text=True, check=True, env=compiled) for _ in range(2)
-    )
-    taken, heavy = second.stdout.splitlines()
-    assert float(taken) < 0.1
-    assert heavy == "[]"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "[]\n"
 
 
 def test_few_frames_are_on_the_stack_where_a_callback_is_registered(host):
