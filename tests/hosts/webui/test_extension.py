@@ -5,7 +5,6 @@ from __future__ import annotations
 import gc
 import importlib.util
 import json
-import os
 import shutil
 import subprocess
 import sys
