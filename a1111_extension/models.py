@@ -38,7 +38,11 @@ def find_model(name: str) -> Path:
     try:
         return find_weights(name, model_folders())  # where `gpen-nodes models get` puts it
     except MissingWeightsError as error:
-        known = f"`gpen-nodes models get {name}` gets it" if name in WEIGHT_FILES else "put it there"
+        known = (
+            f"`gpen-nodes models get {name} --to models/GPEN` gets it"
+            if name in WEIGHT_FILES
+            else "put it there"
+        )
         # No path of the server: answers go to whoever asks.
         raise MissingWeightsError(
             f"Found no model {name!r} in models/GPEN; {known}: docs/checkpoints.md says where weights come "
