@@ -17,15 +17,17 @@ __all__ = ["DETECTORS", "Detector", "load_detector"]
 
 
 class Detector(Protocol):
-    """Networks on a device that find the faces of one image.
+    """Networks on a device that find the faces of one image."""
 
-    Attributes:
-        module: the networks, for a host to hold on its device while they run.
-        working_bytes: memory that they need beside their weights, at most.
-    """
+    @property
+    def module(self) -> nn.Module:
+        """The networks, for a host to hold on its device while they run."""
+        ...
 
-    module: nn.Module
-    working_bytes: int
+    @property
+    def working_bytes(self) -> int:
+        """Memory that they need beside their weights, at most."""
+        ...
 
     def __call__(
         self, image: Tensor, min_score: float, min_face: float, check: Callable[[], object]
