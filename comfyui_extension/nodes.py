@@ -277,27 +277,31 @@ class PasteBack(io.ComfyNode):
         return io.NodeOutput(*map(give, paste_back(image, faces, mask=allowed, host=ComfyHost(), **options)))
 
 
-# Ends and step of the widgets; the core knows what makes sense.
-RANGES = {
-    "scale": (1, 64, 0.1),
-    "blur_sigma": (0, 100, 0.1),
-    "motion_length": (0, 255, 0.5),
-    "noise_sigma": (0, 255, 0.5),
-    "jpeg_quality": (1, 100, 1),
-    "gamma": (0.1, 10, 0.01),
-    "contrast": (0.01, 10, 0.01),
-    "colour_shift": (-1, 1, 0.01),
+# Steps of the widgets; the recipe knows their ends.
+STEPS = {
+    "scale": 0.1,
+    "blur_sigma": 0.1,
+    "motion_length": 0.5,
+    "noise_sigma": 0.5,
+    "jpeg_quality": 1,
+    "gamma": 0.01,
+    "contrast": 0.01,
+    "colour_shift": 0.01,
 }
 
 
 class Degrade(io.ComfyNode):
     @classmethod
     def define_schema(cls) -> io.Schema:
-        recipe = DegradationRecipe()
+        limits, defaults = DegradationRecipe.limits(), DegradationRecipe.defaults()
         ends = [
-            advanced(io.Float.Input(f"{name}_{end}", default=value, min=low, max=high, step=step))
-            for name, (low, high, step) in RANGES.items()
-            for end, value in zip(("min", "max"), getattr(recipe, name), strict=True)
+            advanced(
+                io.Float.Input(
+                    f"{name}_{end}", default=value, min=limits[name][0], max=limits[name][1], step=step
+                )
+            )
+            for name, step in STEPS.items()
+            for end, value in zip(("min", "max"), defaults[name], strict=True)
         ]
         seed = io.Int.Input("seed", default=0, min=0, max=2**64 - 1, control_after_generate=True)
         recipes = io.Combo.Input("recipe", options=["random", "evaluation"], default="random")
@@ -309,7 +313,7 @@ class Degrade(io.ComfyNode):
     def execute(cls, image: Tensor, seed: int, recipe: str, **ends: float) -> io.NodeOutput:
         chosen = EVALUATION_RECIPE
         if recipe == "random":
-            ranges: Any = {name: (ends[f"{name}_min"], ends[f"{name}_max"]) for name in RANGES}
+            ranges: Any = {name: (ends[f"{name}_min"], ends[f"{name}_max"]) for name in STEPS}
             chosen = DegradationRecipe(**ranges)
         degraded, drawn = degrade(image, chosen, torch.Generator().manual_seed(seed))
         return io.NodeOutput(give(degraded), "\n".join(map(str, drawn)))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from typing import Any
 
 import pytest
 import torch
@@ -130,9 +131,9 @@ def test_a_mask_and_the_pictures_tones_reach_paste_back(astronaut, identity, mon
     monkeypatch.setattr(identity, "backend", Darker())
     mask = torch.zeros(512, 512)
     mask[:, :224] = 1  # through the middle of the face
+    choices: tuple[dict[str, Any], ...] = ({}, {"mask": mask}, {"match_colour": True})
     whole, left, toned = (
-        restore_image(astronaut, identity, host=CPU, **MODELS_FACE, **more)
-        for more in ({}, {"mask": mask}, {"match_colour": True})
+        restore_image(astronaut, identity, host=CPU, **MODELS_FACE, **more) for more in choices
     )
     assert torch.equal(left.image[0, :, 224:], astronaut[:, 224:])
     assert torch.equal(left.image[0, :, :224], whole.image[0, :, :224])

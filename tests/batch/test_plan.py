@@ -21,7 +21,7 @@ def files(tmp_path, monkeypatch):
         Path(name).write_bytes(b"x" * 10)
 
 
-def jobs(*inputs, output="out", **more):
+def jobs(*inputs: str, output: str | None = "out", **more):
     return plan_jobs(find_pictures(inputs).found, output, suffix="_restored", **more)
 
 

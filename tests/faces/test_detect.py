@@ -265,7 +265,9 @@ def test_facexlibs_networks_are_stopped_between_layers(astronaut: Tensor, shared
     options["detector_weights"] = options.pop("weights")
     find_faces(astronaut, host=host, **options)
     assert host.asked > 100
-    net = load_detector(str(options["detector"]), torch.device("cpu"), str(options["detector_weights"]))._net
+    net = load_detector(
+        str(options["detector"]), torch.device("cpu"), str(options["detector_weights"])
+    ).module
     assert not any(layer._forward_pre_hooks for layer in net.modules())
 
 

@@ -55,7 +55,7 @@ class StubHost:
                 late = lazy(self.info(node["class_type"])) & {*links}
                 inputs = node["inputs"] | dict.fromkeys(late)
                 inputs |= {k: result(v[0])[v[1]] for k, v in links.items() if k not in late}
-                for name in own.check_lazy_status(**inputs) if late else ():
+                for name in own.check_lazy_status(**inputs) if own is not None and late else ():
                     inputs[name] = result(links[name][0])[links[name][1]]
                 if blockers := [*filter(is_blocker, inputs.values())]:
                     results[number] = (blockers[0],) * 9

@@ -6,6 +6,7 @@ import math
 import pickle
 import sys
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 import torch
@@ -169,7 +170,7 @@ def runtime(monkeypatch):
     ],
 )
 def test_providers_by_device_and_by_name(backend, device, provider, options, runtime, tiny_checkpoint):
-    made = Restorer.from_file(str(tiny_checkpoint), backend=backend).backend
+    made: Any = Restorer.from_file(str(tiny_checkpoint), backend=backend).backend
     made.place(torch.device(device))
     first, *rest = made._session.providers
     assert first == (provider, options)
@@ -198,7 +199,8 @@ def test_an_engine_without_memory_says_so(tiny_checkpoint, monkeypatch):
     def fail(*_):
         raise Exception("[ONNXRuntimeError] : 6 : RUNTIME_EXCEPTION : Failed to allocate memory for 1 GB")
 
-    session = restorer.backend._session
+    backend: Any = restorer.backend
+    session = backend._session
     monkeypatch.setattr(
         restorer.backend, "_session", SimpleNamespace(get_inputs=session.get_inputs, run=fail)
     )

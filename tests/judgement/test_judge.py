@@ -43,6 +43,7 @@ def test_a_sharp_face_is_not_softened(sharp, softer):
     face, judgement = judge_face(sharp, softer)
     assert sharpness(softer) < 0.6 * sharpness(sharp)
     assert sharpness(face) > 0.95 * sharpness(sharp)
+    assert judgement.detail is not None
     assert judgement.detail.kept > 0.9
     assert "own detail was kept" in str(judgement)
 
@@ -53,6 +54,7 @@ def test_a_bad_picture_takes_the_models_detail(sharp, softer):
     face, judgement = judge_face(bad, softer)
     assert sharpness(face) > 0.9 * sharpness(softer)
     assert psnr(face, sharp) > psnr(bad, sharp) + 3
+    assert judgement.detail is not None
     assert judgement.detail.kept < 0.1
 
 
@@ -130,6 +132,7 @@ def test_blotches_of_colour_are_found_broken(sharp, softer):
     noise = torch.randn(1, 2, 24, 24, generator=torch.Generator().manual_seed(0)) * 0.15
     blotched[1:] += F.interpolate(noise, (256, 256), mode="bicubic")[0]
     _, judgement = judge_face(to_rgb(blotched), softer)
+    assert judgement.colour is not None
     assert (judgement.colour.source, judgement.colour.broken) == ("model", True)
 
 
@@ -140,6 +143,7 @@ def test_what_is_in_front_stays(sharp, softer):
     face, judgement = judge_face(covered, wrong)
     inside = slice(155, 205), slice(95, 155)
     assert (face - covered)[inside].abs().mean() * 255 < 4
+    assert judgement.hidden is not None
     assert judgement.hidden > 0.03
     assert "behind something" in str(judgement)
     assert judge_face(covered, wrong, in_front=False)[1].hidden is None

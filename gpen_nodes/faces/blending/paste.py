@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -70,37 +71,68 @@ def paste_back(
     batch = as_batch(image)
     check_range(batch)
     allowed = _allowed(batch, scale, mask)
-    out, weights = batch.clone(), _zeros(batch)
-    strength = options.strength
-    if strength == 0:
-        return out, weights
-    places = [_place(face, batch, scale) for face in ordered]
-    shared = iter(_shared([region for _, regions in places for region in regions]))
-    crowded = []
-    for index, (face, (to_crop, regions)) in enumerate(zip(ordered, places, strict=True)):
-        tell_stage(host, "Pasting faces", index, len(ordered))
+    canvas = _Canvas(batch, batch.clone(), _zeros(batch), allowed, options, _check_of(host))
+    if options.strength:
+        places = [_place(face, batch, scale) for face in ordered]
+        shared = iter(_shared([region for _, regions in places for region in regions]))
+        for index, (face, place) in enumerate(zip(ordered, places, strict=True)):
+            tell_stage(host, "Pasting faces", index, len(ordered))
+            canvas.add(face, *place, shared)
+        canvas.settle()
+        tell_stage(host, "Pasting faces", len(ordered), len(ordered))
+    return canvas.out, canvas.weights
+
+
+@dataclass
+class _Canvas:
+    """A batch that faces are added to.
+
+    Attributes:
+        batch: as it was.
+        out, weights: with the faces so far, and how much of each pixel is theirs.
+        allowed: [B, H, W], how far pasting is allowed; None is fully everywhere.
+        check: asks for interrupts.
+        crowded: regions that several faces share.
+    """
+
+    batch: Tensor
+    out: Tensor
+    weights: Tensor
+    allowed: Tensor | None
+    options: PasteOptions
+    check: Callable[[], object]
+    crowded: list[Region] = field(default_factory=list)
+
+    def add(self, face: AlignedFace, to_crop: Tensor, regions: list[Region], shared: Iterator[bool]) -> None:
+        """Add one face, region by region; ``shared`` says of each whether others reach it, too."""
+        out, batch = self.out, self.batch
         crop, base = face.crop.to(out), _base(face, batch)
-        if options.match_colour:
+        if self.options.match_colour:
             crop = matched(crop, batch[face.image_index], to_crop)
         for region in regions:
-            if host is not None:
-                host.check_interrupt()
+            self.check()
             meets = next(shared)
-            crowded += [region] if meets else []
+            self.crowded += [region] if meets else []
             in_region = compose(to_crop, shift(region[2].start, region[1].start))
-            share = strength * soft_mask(crop, in_region, _size(region), options.softness)
-            if allowed is not None:
-                share *= allowed[region]
+            share = soft_mask(crop, in_region, _size(region), self.options.softness)
+            share = self.options.strength * share
+            if self.allowed is not None:
+                share *= self.allowed[region]
             new = _seen(crop, in_region, region, out)
             beneath = None if base is None else _seen(base, in_region, region, out)
             _blend(out, batch, region, new, beneath, share, meets)
-            weights[region] += share
-    for region in crowded:
-        if host is not None:
-            host.check_interrupt()
-        _settle(_planes(out, region), _planes(batch, region), weights[region], strength)
-    tell_stage(host, "Pasting faces", len(ordered), len(ordered))
-    return out, weights
+            self.weights[region] += share
+
+    def settle(self) -> None:
+        """Average where several faces were added."""
+        for region in self.crowded:
+            self.check()
+            planes = _planes(self.out, region), _planes(self.batch, region)
+            _settle(*planes, self.weights[region], self.options.strength)
+
+
+def _check_of(host: Host | None) -> Callable[[], object]:
+    return (lambda: None) if host is None else host.check_interrupt
 
 
 def _blend(
