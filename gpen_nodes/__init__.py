@@ -169,5 +169,6 @@ def __getattr__(name: str) -> object:
         return globals()[name]
     if name not in _RENAMED:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    warnings.warn(f"gpen_nodes.{name} is now {_RENAMED[name]}.", DeprecationWarning, stacklevel=2)
+    more = ", and AlignedFace once it has a crop" if name == "Face" else ""
+    warnings.warn(f"gpen_nodes.{name} is now {_RENAMED[name]}{more}.", DeprecationWarning, stacklevel=2)
     return getattr(importlib.import_module(__name__), _RENAMED[name])

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from gpen_nodes import to_uint8
@@ -168,6 +169,16 @@ def test_shards_together_are_the_whole(folder, restore):
         assert data in tree(folder / "whole").values(), name
 
 
+@pytest.fixture
+def one_thread():
+    """Another number of torch's threads changes last bits, and several networks share the cores."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.mark.usefixtures("one_thread")
 def test_devices_change_no_picture(folder, words):
     words = [w for w in words if w not in ("--device", "cpu")]
     for devices, out in (("cpu", "one"), ("cpu*2", "two"), ("cpu,cpu", "three")):
