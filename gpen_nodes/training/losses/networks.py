@@ -12,7 +12,7 @@ from pathlib import Path
 
 from torch import Tensor
 
-from ...backbones import AlexNet, DistilledVgg19, Vgg19, fill, load_vgg
+from ...backbones import LAYERS, AlexNet, DistilledVgg19, Vgg19, fill, load_vgg
 from ...checkpoints import read_tensors
 from ...errors import CheckpointError, MissingWeightsError
 from ...faces.identity import FaceEmbedder
@@ -69,7 +69,7 @@ class Networks:
     @cached_property
     def shared_vgg19(self) -> Remembered:
         """relu1_1 to relu4_1, one network for all terms and the discriminator."""
-        return Remembered(load_vgg(self.path("vgg19")))
+        return Remembered(self.load_vgg19(LAYERS))
 
     def load_lpips(self) -> tuple[AlexNet, list[Tensor]]:
         """AlexNet, and the weights of its channels."""

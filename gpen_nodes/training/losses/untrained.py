@@ -9,11 +9,10 @@ from typing import TypeVar
 import torch
 from torch import Tensor
 
-from ...backbones import LAYERS, AlexNet, DistilledVgg19, Vgg19
+from ...backbones import AlexNet, DistilledVgg19, Vgg19
 from ...errors import MissingWeightsError
 from ...faces.identity import FaceEmbedder
 from .networks import Networks
-from .projected import Remembered
 
 __all__ = ["UntrainedNetworks"]
 
@@ -29,10 +28,6 @@ class UntrainedNetworks(Networks):
 
     def load_vgg19(self, layers: Sequence[str]) -> Vgg19 | DistilledVgg19:
         return self._or_random("VGG-19", lambda: Networks.load_vgg19(self, layers), lambda: Vgg19(layers))
-
-    @cached_property
-    def shared_vgg19(self) -> Remembered:
-        return Remembered(self.load_vgg19(LAYERS))
 
     def load_lpips(self) -> tuple[AlexNet, list[Tensor]]:
         def random() -> tuple[AlexNet, list[Tensor]]:
