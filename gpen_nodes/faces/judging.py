@@ -109,10 +109,11 @@ def judge_crop(
 
 
 def _verdict(batch: Tensor, aligned: AlignedFace, restored: AlignedFace, options: RestoreOptions) -> Verdict:
+    if options.judge == _AS_RESTORED:
+        return Verdict(restored)
     before, after = _same_scale(batch[aligned.image_index], aligned, restored, options)
     crop, judgement, said = judge_crop(before, after, options)
-    if judgement is None:
-        return Verdict(restored)
+    assert judgement is not None
     # Without detail of the picture's own the crop takes its place, as it always did.
     face = replace(restored, crop=crop, base=before if options.judge.keep_detail else None)
     if judgement.identity is not None and judgement.identity.strength == 0:
