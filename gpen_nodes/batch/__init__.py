@@ -7,7 +7,7 @@ from .deliver import Delivery
 from .manifest import Manifest, Record, manifest_path, settings_key
 from .overlap import Steps, overlapped
 from .plan import Job, Shard, names_file, plan_jobs
-from .restoring import Engine, Outcome, Restored, Restoring, StoppableHost, failed
+from .restoring import Engine, Outcome, Restored, Restoring, StoppableHost, failed, notes_on
 from .search import Pictures, find_pictures
 from .signals import signals_interrupt
 
@@ -30,6 +30,7 @@ __all__ = [
     "find_pictures",
     "manifest_path",
     "names_file",
+    "notes_on",
     "overlapped",
     "plan_jobs",
     "settings_key",

@@ -99,9 +99,8 @@ class Manifest:
             return None
         relative = self._relative(job.output)
         try:
-            if (
-                self._relative(job.source) == relative
-            ):  # It has replaced its own input, so the key is of that.
+            if self._relative(job.source) == relative:
+                # It has replaced its own input, so the key is of that.
                 known = os.stat(job.output)
                 done = list(record.files[relative]) == [known.st_size, known.st_mtime_ns]
                 return record if done else None

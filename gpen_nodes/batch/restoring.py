@@ -27,7 +27,7 @@ from .deliver import Delivery, Write
 from .manifest import settings_key
 from .plan import Job
 
-__all__ = ["Engine", "Outcome", "Restored", "Restoring", "StoppableHost", "failed"]
+__all__ = ["Engine", "Outcome", "Restored", "Restoring", "StoppableHost", "failed", "notes_on"]
 
 
 class StoppableHost(LocalHost):
@@ -167,11 +167,7 @@ class Restoring:
 
     def write(self, job: Job, file: ImageFile, key: str, restored: Restored) -> Outcome:
         """Write all that a picture becomes."""
-        notes = [
-            f"{job.source} is damaged: {what}. It is used as far as it can be read." for what in file.damage
-        ]
-        if file.frames > 1:
-            notes.append(f"{job.source}: only the first of {file.frames} frames is used.")
+        notes = notes_on(job.source, file)
         copied = _can_be_copied(job, file, restored)
         if not restored.reports:
             state = "unchanged" if copied else f"only stored anew, as {job.output.suffix}"
@@ -188,6 +184,14 @@ class Restoring:
             entry["damage"] = list(file.damage)
         self._delivery.deliver(job, key, _files(job, file, restored, copied), entry)
         return Outcome(entry, tuple(notes))
+
+
+def notes_on(source: Path, file: ImageFile) -> list[str]:
+    """A sentence for each thing that is missing of what was read."""
+    notes = [f"{source} is damaged: {what}. It is used as far as it can be read." for what in file.damage]
+    if file.frames > 1:
+        notes.append(f"{source}: only the first of {file.frames} frames is used.")
+    return notes
 
 
 def failed(job: Job, error: Exception) -> Outcome:

@@ -13,8 +13,8 @@ import pytest
 from PIL import Image
 
 from gpen_nodes import to_uint8
+from gpen_nodes.batch import find_pictures, names_file, plan_jobs
 from gpen_nodes.cli import main
-from gpen_nodes.cli.inputs import plan_outputs
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -235,7 +235,9 @@ class TestPlan:
             Path(name).touch()
 
     def plan(self, *inputs, output=None):
-        return {str(s): str(t) for s, t in plan_outputs(inputs, output, suffix="_restored")}
+        below = [] if output is None or names_file(output) else [Path(output).resolve()]
+        jobs = plan_jobs(find_pictures(inputs, below).found, output, suffix="_restored")
+        return {str(job.source): str(job.output) for job in jobs}
 
     def test_one_file(self):
         assert self.plan("a.jpg", output="x.png") == {"a.jpg": "x.png"}
