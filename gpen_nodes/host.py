@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from .errors import OptionError
 
-__all__ = ["Host", "LocalHost", "as_device", "resident", "tell_stage"]
+__all__ = ["Host", "LocalHost", "as_device", "interrupts_of", "resident", "tell_stage"]
 
 
 def as_device(device: torch.device | str) -> torch.device:
@@ -54,6 +54,11 @@ class Host(Protocol):
     def check_interrupt(self) -> None:
         """Raise the host's own exception if the user asked to stop. Called many times a face."""
         ...
+
+
+def interrupts_of(host: Host | None) -> Callable[[], object]:
+    """The host's check for interrupts; without a host one that does nothing."""
+    return (lambda: None) if host is None else host.check_interrupt
 
 
 def tell_stage(host: Host | None, name: str, done: int, total: int) -> None:

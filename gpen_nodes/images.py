@@ -14,6 +14,7 @@ from torch import Tensor
 from .errors import ImageError
 
 __all__ = [
+    "LUMA",
     "as_batch",
     "as_rgb",
     "check_range",
@@ -22,7 +23,11 @@ __all__ = [
     "resize",
     "to_network",
     "to_uint8",
+    "ycbcr",
 ]
+
+LUMA = (0.299, 0.587, 0.114)
+"""Shares of red, green and blue in the luma of BT.601, by which JPEG and image libraries make gray."""
 
 
 def as_batch(image: Tensor) -> Tensor:
@@ -124,3 +129,14 @@ def to_network(image: Tensor) -> Tensor:
 def from_network(output: Tensor) -> Tensor:
     """The network's ``[B, 3, H, W]`` in [-1, 1] to ``[B, H, W, 3]`` float32, clamped to [0, 1]."""
     return output.to(torch.float32).permute(0, 2, 3, 1).add(1).div(2).clamp(0, 1).contiguous()
+
+
+def ycbcr(planes: Tensor) -> Tensor:
+    """RGB planes [..., 3, H, W] as luma, and Cb and Cr around 0 on the same scale (ITU-T T.871).
+
+    Gray becomes exactly 0 in Cb and Cr.
+    """
+    red, green, blue = planes.unbind(-3)
+    # Of differences, so that equal channels cancel whatever the rounding.
+    luma = green + LUMA[0] * (red - green) + LUMA[2] * (blue - green)
+    return torch.stack([luma, (blue - luma) / 1.772, (red - luma) / 1.402], dim=-3)

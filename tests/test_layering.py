@@ -26,7 +26,7 @@ BELOW = {
     "backbones": {"checkpoints"},
     "degradation": {"images"},
     "options": set(),
-    "judgement": set(),
+    "judgement": {"images"},
     "faces": {"images", "options", "judgement", "host", "weight_files", "torch_state", "checkpoints"},
     "image_files": {"images", "atomic"},
     "facesets": {"images", "atomic", "image_files"},

@@ -145,8 +145,7 @@ def _weights(measures: Measures, true: Tensor | None) -> dict[str, float]:
 def _show(found: Comparison, sample: Sample, system: str, image: Tensor | None) -> None:
     truths = found.shown.setdefault((sample.level, "truth"), [])
     shown = found.shown.setdefault((sample.level, system), [])
-    shown.append(
-        torch.ones(1, 1, 3) if image is None else image[0]
-    )  # white, so that later images keep their rows
+    # White where there is none, so that later images keep their rows.
+    shown.append(torch.ones(1, 1, 3) if image is None else image[0])
     if sample.truth is not None and len(truths) < len(shown):
         truths.append(sample.truth[0])

@@ -8,14 +8,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from ..images import ycbcr
+
 __all__ = ["chroma_energy", "colour_energy", "gradient_energy", "luma_energy", "psnr", "ssim", "true_detail"]
 
-# Rows: Y, Cb, Cr of RGB in [0, 1], as BT.601 and JPEG have them.
-_YCBCR = (
-    (0.299, 0.587, 0.114),
-    (-0.299 / 1.772, -0.587 / 1.772, 0.5),
-    (0.5, -0.587 / 1.402, -0.114 / 1.402),
-)
 _NO_DETAIL = 1e-8  # of gradient energy: less is rounding, as in a gray image's colours
 
 
@@ -64,17 +60,17 @@ def gradient_energy(image: Tensor) -> Tensor:
 
 def luma_energy(restored: Tensor, truth: Tensor) -> Tensor:
     """Gradient energy of Y as a share of the truth's, [B]; NaN where the truth has none."""
-    return _share(_ycbcr(restored)[:, :1], _ycbcr(truth)[:, :1])
+    return _share(ycbcr(restored)[:, :1], ycbcr(truth)[:, :1])
 
 
 def chroma_energy(image: Tensor) -> Tensor:
     """Gradient energy of Cb and Cr, [B]."""
-    return gradient_energy(_ycbcr(image)[:, 1:])
+    return gradient_energy(ycbcr(image)[:, 1:])
 
 
 def colour_energy(restored: Tensor, truth: Tensor) -> Tensor:
     """Gradient energy of Cb and Cr as a share of the truth's, [B]; NaN where the truth has no colour."""
-    return _share(_ycbcr(restored)[:, 1:], _ycbcr(truth)[:, 1:])
+    return _share(ycbcr(restored)[:, 1:], ycbcr(truth)[:, 1:])
 
 
 def true_detail(restored: Tensor, truth: Tensor) -> Tensor:
@@ -83,14 +79,9 @@ def true_detail(restored: Tensor, truth: Tensor) -> Tensor:
     A flat image has 0; detail that the truth does not have, such as noise, takes away as much as it adds
     to the gradient energy. NaN where the truth has no detail.
     """
-    ours, theirs = _ycbcr(restored)[:, :1], _ycbcr(truth)[:, :1]
+    ours, theirs = ycbcr(restored)[:, :1], ycbcr(truth)[:, :1]
     energy = gradient_energy(theirs)
     return torch.where(energy > _NO_DETAIL, 1 - gradient_energy(ours - theirs) / energy, math.nan)
-
-
-def _ycbcr(image: Tensor) -> Tensor:
-    """[B, 3, H, W]: Y, and Cb and Cr around 0."""
-    return torch.einsum("kc,bchw->bkhw", torch.tensor(_YCBCR, dtype=image.dtype, device=image.device), image)
 
 
 def _share(ours: Tensor, theirs: Tensor) -> Tensor:

@@ -9,7 +9,7 @@ from typing import Any
 from torch import Tensor
 
 from ..errors import FaceError
-from ..host import Host
+from ..host import Host, interrupts_of
 from ..images import as_batch, check_range
 from ..options import gather
 from .face import AlignedFace, DetectedFace
@@ -51,10 +51,9 @@ def align_faces(
     """
     options = gather(AlignOptions, options, keywords)
     batch = as_batch(images)
-    aligned = []
+    aligned, check = [], interrupts_of(host)
     for face in faces:
-        if host is not None:
-            host.check_interrupt()
+        check()
         aligned.append(_aligned(batch, face, size, options))
     return tuple(aligned)
 

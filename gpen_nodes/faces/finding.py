@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..host import Host, LocalHost, resident, tell_stage
+from ..host import Host, LocalHost, interrupts_of, resident, tell_stage
 from ..images import as_batch, check_range
 from ..options import gather
 from ..torch_state import own_arithmetic
@@ -51,7 +51,7 @@ def find_faces(
     weights = options.detector_weights
     find = load_detector(options.detector, device, None if weights is None else str(weights))
     largest = sorting_key("size")
-    check = host.check_interrupt if host is not None else _go_on
+    check = interrupts_of(host)
     faces: list[DetectedFace] = []
     held = resident(host or LocalHost(device), find.module, find.working_bytes)
     with held, torch.inference_mode(), own_arithmetic(device):
@@ -105,10 +105,6 @@ class _Caller(LocalHost):
     def check_interrupt(self) -> None:
         if self._check is not None:
             self._check()
-
-
-def _go_on() -> None:
-    """The check of a caller who has no wish to interrupt."""
 
 
 def _search(find: Detector, image: Tensor, options: DetectOptions, check: Callable[[], object]) -> Detections:

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from ..atomic import remedy, replacing
 from ..errors import ImageError
-from ..images import as_batch, to_uint8
+from ..images import LUMA, as_batch, to_uint8
 from .encode import encode_png16, encode_tiff
 from .formats import WRITABLE
 from .metadata import metadata_chunks, metadata_options
@@ -84,8 +84,8 @@ def _compose(image: Tensor, like: ImageFile, format_name: str) -> np.ndarray:
     if alpha.shape[-1] and format_name in _WITHOUT_ALPHA:
         colour, alpha = colour.clamp(0, 1) * alpha + (1 - alpha), alpha[..., :0]
     if like.gray and colour.shape[-1] == 3:
-        # Luma of Rec. 601, as the same file's own gray was most likely made.
-        colour = (colour * colour.new_tensor([0.299, 0.587, 0.114])).sum(-1, keepdim=True)
+        # As the same file's own gray was most likely made.
+        colour = (colour * colour.new_tensor(LUMA)).sum(-1, keepdim=True)
     whole = torch.cat([colour, alpha], dim=-1)[0]
     if like.bits == 16 and format_name in ("PNG", "TIFF"):
         return whole.clamp(0, 1).mul(65535).round().to(torch.int32).numpy().astype(np.uint16)

@@ -8,6 +8,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from ..images import LUMA, ycbcr
+
 __all__ = ["REST", "SIDES", "join", "middle", "resized", "side_by_side", "split", "to_rgb", "to_ycc"]
 
 SIDES = (256, 128, 64, 32, 16, 8)
@@ -18,25 +20,17 @@ Sides count pixels of a face, not of a picture: an aligned face fills its crop a
 REST = 0
 """The key of what is left at the smallest side."""
 
-_LUMA = (0.299, 0.587, 0.114)  # BT.601, as JPEG has it (ITU-T T.871)
-
 
 def to_ycc(crop: Tensor) -> Tensor:
-    """[S, S, 3] RGB in [0, 1] to [3, S, S]: luma in [0, 1], Cb and Cr in [-0.5, 0.5].
-
-    Gray becomes exactly 0 in Cb and Cr.
-    """
-    red, green, blue = crop.unbind(-1)
-    # Of differences, so that equal channels cancel whatever the rounding.
-    luma = green + _LUMA[0] * (red - green) + _LUMA[2] * (blue - green)
-    return torch.stack([luma, (blue - luma) / 1.772, (red - luma) / 1.402])
+    """[S, S, 3] RGB in [0, 1] to [3, S, S]: luma in [0, 1], Cb and Cr in [-0.5, 0.5]; see ``ycbcr``."""
+    return ycbcr(crop.permute(2, 0, 1))
 
 
 def to_rgb(ycc: Tensor) -> Tensor:
     """The inverse of ``to_ycc``, clamped to [0, 1]. Colours out of range lose saturation, not luma."""
     luma = ycc[0].clamp(0, 1)
     red, blue = 1.402 * ycc[2], 1.772 * ycc[1]
-    difference = torch.stack([red, -(_LUMA[0] * red + _LUMA[2] * blue) / _LUMA[1], blue], -1)
+    difference = torch.stack([red, -(LUMA[0] * red + LUMA[2] * blue) / LUMA[1], blue], -1)
     room = torch.where(difference > 0, 1 - luma[..., None], luma[..., None])
     share = (room / difference.abs().clamp(min=1e-6)).amin(-1, keepdim=True).clamp(max=1)
     return (luma[..., None] + share * difference).clamp(0, 1)

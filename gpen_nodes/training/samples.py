@@ -36,10 +36,8 @@ class Samples:
     def __init__(self, faces: FaceSet, size: int, min_true_size: float = 0) -> None:
         self.faces, self.size = faces, size
         self.held_out = list(range(0, len(faces), 64))[:HELD_OUT]
-        persons, small = (
-            faces.persons,
-            faces.true_sizes < min_true_size,
-        )  # an unknown size (NaN) isn't
+        persons = faces.persons
+        small = faces.true_sizes < min_true_size  # an unknown size (NaN) isn't
         persons_out = {persons[i] for i in self.held_out}
         others = [i for i in range(len(faces)) if persons[i] not in persons_out]
         self.others = [i for i in others if not small[i]]

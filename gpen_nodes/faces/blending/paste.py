@@ -12,8 +12,8 @@ import torch
 from torch import Tensor
 
 from ...errors import FaceError, OptionError
-from ...host import Host, tell_stage
-from ...images import as_batch, check_range
+from ...host import Host, interrupts_of, tell_stage
+from ...images import LUMA, as_batch, check_range
 from ...options import gather
 from ..face import AlignedFace, DetectedFace, all_aligned
 from ..geometry.resample import compose, extent, invert, resizing, shift, warp
@@ -25,7 +25,6 @@ __all__ = ["paste_back"]
 
 Region = tuple[int, slice, slice]  # image, rows and columns: an index of the batch
 
-_LUMA = (0.299, 0.587, 0.114)  # BT.601, by which image libraries make gray
 _BAND_PIXELS = 2**16  # pasted at once: what that takes is little beside a large face's pixels
 
 
@@ -71,7 +70,7 @@ def paste_back(
     batch = as_batch(image)
     check_range(batch)
     allowed = _allowed(batch, scale, mask)
-    canvas = _Canvas(batch, batch.clone(), _zeros(batch), allowed, options, _check_of(host))
+    canvas = _Canvas(batch, batch.clone(), _zeros(batch), allowed, options, interrupts_of(host))
     if options.strength:
         places = [_place(face, batch, scale) for face in ordered]
         shared = iter(_shared([region for _, regions in places for region in regions]))
@@ -129,10 +128,6 @@ class _Canvas:
             self.check()
             planes = _planes(self.out, region), _planes(self.batch, region)
             _settle(*planes, self.weights[region], self.options.strength)
-
-
-def _check_of(host: Host | None) -> Callable[[], object]:
-    return (lambda: None) if host is None else host.check_interrupt
 
 
 def _blend(
@@ -232,7 +227,7 @@ def _seen(crop: Tensor, to_crop: Tensor, region: Region, out: Tensor) -> Tensor:
     """The crop as it appears in a region of ``out``, [1 or 3, h, w]."""
     seen = warp(crop.permute(2, 0, 1)[None], to_crop, _size(region))[0]
     if out.shape[3] == 1:
-        seen = (seen * seen.new_tensor(_LUMA)[:, None, None]).sum(0, keepdim=True)
+        seen = (seen * seen.new_tensor(LUMA)[:, None, None]).sum(0, keepdim=True)
     return seen
 
 

@@ -6,6 +6,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from ...images import ycbcr
+
 __all__ = ["Chroma", "Pixel", "Sharpness", "local_sharpness"]
 
 
@@ -24,17 +26,10 @@ class Chroma(nn.Module):
     """
 
     def forward(self, restored: Tensor, truth: Tensor) -> Tensor:
-        difference = chroma(restored) - chroma(truth)
+        difference = (ycbcr(restored) - ycbcr(truth))[:, 1:]
         down = difference[..., 1:, :] - difference[..., :-1, :]
         right = difference[..., :, 1:] - difference[..., :, :-1]
         return down.abs().mean() + right.abs().mean()
-
-
-def chroma(image: Tensor) -> Tensor:
-    """Cb and Cr of RGB, [B, 2, H, W], on the scale of the input."""
-    red, green, blue = image.unbind(dim=1)
-    luma = 0.299 * red + 0.587 * green + 0.114 * blue
-    return torch.stack(((blue - luma) / 1.772, (red - luma) / 1.402), dim=1)
 
 
 class Sharpness(nn.Module):
