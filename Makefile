@@ -19,8 +19,9 @@ demo: $(VENV)/installed
 	$(BIN)/gpen-nodes restore --input demo/portrait.png --output demo/portrait_restored.png --face_align --compare
 	@echo "Look at demo/restored_compare.png (before | after), and at demo/portrait_restored_compare.png for a good photo."
 
+# Two processes of one thread each: a test file stays within one of them.
 test: lint
-	$(BIN)/pytest
+	OMP_NUM_THREADS=1 $(BIN)/pytest --numprocesses 2 --dist loadfile
 
 # In a real ComfyUI, with the Python that runs it (pytest, hypothesis, scikit-image and, for the page, playwright are
 # needed there): make test-comfyui COMFYUI_DIR=../ComfyUI COMFYUI_PYTHON=../ComfyUI/.venv/bin/python

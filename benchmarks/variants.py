@@ -207,7 +207,7 @@ def _with_torch(variant: str, case: Case, threads: int) -> Forward:
 
 
 def _with_onnxruntime(variant: str, case: Case, threads: int) -> Forward:
-    import onnxruntime
+    import onnxruntime  # pyright: ignore[reportMissingImports]  # an extra
 
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
@@ -217,7 +217,7 @@ def _with_onnxruntime(variant: str, case: Case, threads: int) -> Forward:
 
 
 def _with_openvino(variant: str, case: Case, threads: int) -> Forward:
-    import openvino
+    import openvino  # pyright: ignore[reportMissingImports]  # an extra
 
     precision = "bf16" if variant.endswith("bf16") else "f32"
     settings = {"PERFORMANCE_HINT": "LATENCY", "INFERENCE_NUM_THREADS": threads}

@@ -70,11 +70,11 @@ def make_seeds() -> dict[str, bytes]:
     for name, kind in (("x.gif", "GIF"), ("x.bmp", "BMP"), ("x.ppm", "PPM"), ("x.jp2", "JPEG2000")):
         add(name, image, kind)
     with contextlib.suppress(ImportError):
-        import pillow_jxl  # noqa: F401  # makes itself known to Pillow
+        import pillow_jxl  # noqa: F401  # pyright: ignore[reportMissingImports]  # an extra; known to Pillow by this
     for name, kind in (("x.tga", "TGA"), ("x.avif", "AVIF"), ("x.jxl", "JXL")):
         add(name, image, kind)
     with contextlib.suppress(ImportError):
-        import pillow_heif
+        import pillow_heif  # pyright: ignore[reportMissingImports]  # an extra
 
         stream = io.BytesIO()
         pillow_heif.from_pillow(image).save(stream)

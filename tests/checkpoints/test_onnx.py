@@ -74,7 +74,7 @@ def test_torchs_export(exported: Path, tmp_path: Path, small: Checkpoint) -> Non
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize("tool", ["onnxsim", "onnxslim", "float16"])
 def test_what_optimizers_make_of_it(exported: Path, tmp_path: Path, small: Checkpoint, tool: str) -> None:
-    import onnx
+    onnx = pytest.importorskip("onnx")
 
     model = onnx.load(str(exported))
     if tool == "onnxsim":
@@ -90,7 +90,7 @@ def test_what_optimizers_make_of_it(exported: Path, tmp_path: Path, small: Check
 
 @pytest.mark.filterwarnings("ignore")
 def test_weights_in_a_file_beside_it(exported: Path, tmp_path: Path, small: Checkpoint) -> None:
-    import onnx
+    onnx = pytest.importorskip("onnx")
 
     model = onnx.load(str(exported))
     onnx.save(
