@@ -226,7 +226,9 @@ def _restored_crop(picture: Picture, crops: Tensor, options: RestoreOptions) -> 
     height, width = picture.file.image.shape[1:3]
     face = {"box": [0, 0, width, height], "landmarks": None, "score": None, "size": float(min(width, height))}
     decided = None if judgement is None else judgement.to_dict()
-    report = face | {"image_index": 0, "selected": True, "restored": True, "why": "", "judgement": decided}
+    why = "strength is 0" if options.paste.strength == 0 else "" if judgement is None else judgement.refused
+    report = face | {"image_index": 0, "selected": True, "restored": not why, "why": why}
+    report["judgement"] = decided
     return Restored(restored, [report], [(None, picture.crops[0], restored[0])])
 
 

@@ -15,7 +15,7 @@ from ..judgement import Judgement, judge_face
 from ..weight_files import MOBILEFACENET
 from .face import AlignedFace, DetectedFace
 from .geometry.resample import compose, invert, resizing, warp
-from .identity import find_embedder
+from .identity import arcface_crop, find_embedder
 from .options import JudgeOptions, RestoreOptions
 from .selection import FaceChoice
 
@@ -91,7 +91,9 @@ def judge_crop(
 
     def embed(faces: Tensor) -> Tensor:
         assert embedder is not None
-        return embedder.embed(faces.to("cpu", torch.float32), options.align.template).to(faces.device)
+        # Shrunk to 112 px where the face is: only that crosses to the CPU, where this small network stays.
+        small = arcface_crop(faces, options.align.template)
+        return embedder(small.to("cpu", torch.float32)).to(faces.device)
 
     crop, judgement = judge_face(
         before,
@@ -116,9 +118,8 @@ def _verdict(batch: Tensor, aligned: AlignedFace, restored: AlignedFace, options
     assert judgement is not None
     # Without detail of the picture's own the crop takes its place, as it always did.
     face = replace(restored, crop=crop, base=before if options.judge.keep_detail else None)
-    if judgement.identity is not None and judgement.identity.strength == 0:
-        return Verdict(face, accepted=False, why=str(judgement.identity), judgement=judgement, said=said)
-    return Verdict(face, judgement=judgement, said=said)
+    why = judgement.refused
+    return Verdict(face, accepted=not why, why=why, judgement=judgement, said=said)
 
 
 def _same_scale(

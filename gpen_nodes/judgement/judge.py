@@ -35,6 +35,11 @@ class Judgement:
     identity: KeptIdentity | None = None
     hidden: float | None = None
 
+    @property
+    def refused(self) -> str:
+        """Why the face stays as it was, in plain English; empty if it need not."""
+        return str(self.identity) if self.identity is not None and self.identity.strength == 0 else ""
+
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""
         return asdict(self)

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from gpen_nodes import to_uint8
@@ -126,6 +127,32 @@ def test_an_aligned_crop_is_restored_whole(photo, restore, tmp_path):
     assert restore("-i", crop, "-o", tmp_path / "whole.png", *models_face) == 0
     restored = pixels(tmp_path / "astronaut_face00_restored.png").astype(int)
     assert np.abs(pixels(tmp_path / "whole.png").astype(int) - restored).max() <= 12  # the crop was rounded
+
+
+class Stranger:
+    """In the place of MobileFaceNet: nobody looks like anybody."""
+
+    def __init__(self) -> None:
+        self.people = iter(torch.eye(8))
+
+    def __call__(self, crops: torch.Tensor) -> torch.Tensor:
+        assert crops.shape[-2:] == (112, 112)
+        return next(self.people)[None]
+
+
+@pytest.mark.parametrize(
+    ("strength", "why"), [(1, "unlike the person before"), (0, "strength is 0")], ids=["stranger", "0"]
+)
+def test_a_crop_that_stays_as_it_was_is_not_called_restored(
+    photo, restore, tmp_path, monkeypatch, strength, why
+):
+    monkeypatch.setattr("gpen_nodes.faces.judging.find_embedder", Stranger)
+    report = tmp_path / "report.json"
+    words = ["-i", photo, "-o", tmp_path / "o.png", "--force", "--strength", strength, "--report", report]
+    assert restore(*words) == 0
+    (face,) = json.loads(report.read_text())["images"][0]["faces"]
+    assert face["restored"] is False
+    assert why in face["why"]
 
 
 def test_a_photo_without_face_align_is_refused_unless_forced(photo, restore, tmp_path, capsys):
