@@ -9,13 +9,12 @@ from pathlib import Path
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..checkpoints import Checkpoint, OnnxProgram, read_model
 from ..errors import ArchitectureError, DegenerateOutputError, ImageError, OptionError, OutOfMemoryError
 from ..host import Host, LocalHost
-from ..images import from_network, to_network
+from ..images import from_network, resize, to_network
 from ..model import Gpen, GpenConfig
 from ..torch_state import own_arithmetic
 from .backends import choose_backend, make_backend, placed, runs_programs
@@ -226,11 +225,8 @@ class Restorer:
         return torch.cat(faces), torch.cat(sound)
 
     def _restore_chunk(self, crops: Tensor, host: Host) -> tuple[Tensor, Tensor]:
-        x = to_network(crops.to(host.device, torch.float32).nan_to_num().clamp(0, 1))
-        if x.shape[-1] != self.input_size:
-            side = (self.input_size, self.input_size)
-            x = F.interpolate(x, side, mode="bicubic", antialias=True, align_corners=False)
-        output = self._run(x, host)
+        faces = crops.to(host.device, torch.float32).nan_to_num().clamp(0, 1)
+        output = self._run(to_network(resize(faces, self.input_size, self.input_size)), host)
         return from_network(output), torch.isfinite(output).flatten(1).all(dim=1)
 
     def _run(self, x: Tensor, host: Host) -> Tensor:

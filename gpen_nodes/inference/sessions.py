@@ -68,9 +68,7 @@ class SessionBackend:
 
     @property
     def activation_bytes(self) -> int:
-        """So many times all feature maps, fp32, and the widest a few times more."""
-        maps = [width * resolution**2 for resolution, width in self.config.widths.items()]
-        return int(4 * (self.maps * sum(maps) + 8 * max(maps)))
+        return self.config.working_bytes(self.maps)
 
     def place(self, device: torch.device) -> None:
         """Build the session, which takes seconds, unless there is one for this device.

@@ -125,6 +125,11 @@ class GpenConfig:
         """Channels at each resolution from 4 to ``size``."""
         return channel_widths(self.size, self.narrow, self.multiplier)
 
+    def working_bytes(self, held: float = 1) -> int:
+        """Memory for one face, fp32: all feature maps ``held`` times, and the widest 8 times more."""
+        maps = [width * resolution**2 for resolution, width in self.widths.items()]
+        return int(4 * (held * sum(maps) + 8 * max(maps)))
+
     @classmethod
     def from_state_dict(cls, state: Mapping[str, Tensor]) -> GpenConfig:
         """Read the architecture from tensor shapes, under the released names or this package's.

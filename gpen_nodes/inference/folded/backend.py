@@ -30,9 +30,7 @@ class FoldedBackend:
 
     @property
     def activation_bytes(self) -> int:
-        """All features and the widest map 8 times, fp32."""
-        maps = [width * resolution**2 for resolution, width in self.config.widths.items()]
-        return 4 * (sum(maps) + 8 * max(maps))
+        return self.config.working_bytes()
 
     def place(self, device: torch.device) -> None:
         """Nothing is left to do where the host has put the module."""
