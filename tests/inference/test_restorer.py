@@ -100,7 +100,7 @@ def shipped_model_gains(photo):
 def test_the_shipped_model_makes_a_face_sharper_and_no_less_true(astronaut):
     decibels, sharper = shipped_model_gains(astronaut)
     assert decibels > -0.1  # It gains little on this one; other versions of a codec cost as much.
-    assert sharper > 2  # Luma and colours together: coloured outlines would give more.
+    assert sharper > 2.3  # Luma and colours together: coloured outlines would give more.
 
 
 def test_the_shipped_model_keeps_the_promise_of_its_card(shared_data):
