@@ -21,7 +21,6 @@ from gpen_nodes.training.losses import (
     Perceptual,
     Pixel,
     Regions,
-    Sharpness,
 )
 
 CONFIG = TrainingConfig(
@@ -32,7 +31,6 @@ CONFIG = TrainingConfig(
     steps=4,
     batch=2,
     ema_decay=0.5,
-    sharpness=0.5,
     chroma=0.5,
     perceptual=0.05,
     features=0.1,
@@ -70,7 +68,6 @@ def objective(config: TrainingConfig) -> Objective:
     """As the config describes it, with stand-ins for the networks."""
     terms = {
         "pixel": Pixel(),
-        "sharpness": Sharpness(),
         "chroma": Chroma(),
         "perceptual": Perceptual(halves),
         "features": Features(four_maps),

@@ -56,7 +56,6 @@ OPTIONS: dict[str, Any] = {
     "old_rate": 0.5,
     "ema_decay": 0.99,
     "pixel": 2,
-    "sharpness": 0.7,
     "chroma": 0.3,
     "perceptual": 0.05,
     "features": 0.4,

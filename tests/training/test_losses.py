@@ -28,10 +28,8 @@ from gpen_nodes.training.losses import (
     ProjectedGame,
     Regions,
     Remembered,
-    Sharpness,
     discriminator_loss,
     gradient_penalty,
-    local_sharpness,
     random_windows,
 )
 
@@ -97,7 +95,6 @@ class FourMaps(Stairs):
 MODULES = {
     "pixel": Pixel(),
     "chroma": Chroma(),
-    "sharpness": Sharpness(),
     "perceptual": Perceptual(Stairs()),
     "features": Features(FourMaps()),
     "regions": Regions(FourMaps()),
@@ -122,7 +119,7 @@ def test_every_term_of_the_table_has_its_slope_checked():
 
 def test_objective_weighs_its_terms_and_leaves_out_those_of_no_weight():
     a, b = pictures(0), pictures(1)
-    objective = Objective({"pixel": Pixel(), "sharpness": Sharpness()}, {"pixel": 2.5, "sharpness": 0})
+    objective = Objective({"pixel": Pixel(), "chroma": Chroma()}, {"pixel": 2.5, "chroma": 0})
     terms = objective(a, b)
     assert set(terms) == {"pixel"}
     assert terms["pixel"].item() == pytest.approx(2.5 * (a - b).abs().sum().item() / a.numel())
@@ -370,22 +367,6 @@ def test_chroma_term_sees_coloured_outlines_and_no_gray_ones():
     ramp[:, 0] = 0.1 * torch.arange(16.0)
     expected = 0.1 * (0.5 + 0.299 / 1.772) / 2
     assert Chroma()(ramp, torch.zeros_like(ramp)).item() == pytest.approx(expected, rel=1e-4)
-
-
-def test_sharpness_is_the_root_mean_square_slope_of_each_window():
-    ramp = torch.arange(64.0).expand(1, 3, 64, 64)
-    plane = 0.03 * ramp + 0.04 * ramp.transpose(2, 3)
-    measured = local_sharpness(plane, window=16)
-    assert measured.shape == (1, 1, 4, 4)
-    # The last row and column have no neighbour to differ from.
-    torch.testing.assert_close(measured[..., :3, :3], torch.full((1, 1, 3, 3), 0.05), rtol=0.01, atol=0)
-
-
-def test_sharpness_term_misses_detail_that_blur_took_and_not_where_it_was():
-    truth = pictures(0, size=32)
-    blurred = F.avg_pool2d(F.pad(truth, (1, 1, 1, 1), mode="replicate"), 3, stride=1)
-    assert Sharpness()(blurred, truth) > 0.1
-    assert Sharpness()(truth + 0.3, truth).item() == pytest.approx(0, abs=1e-6)
 
 
 def test_logistic_term_wants_high_logits_for_the_window_that_chance_picks():

@@ -5,7 +5,7 @@ from .identity import Identity
 from .networks import Networks
 from .objective import Objective
 from .perceptual import Features, Lpips, Perceptual, Regions
-from .pixel import Chroma, Pixel, Sharpness, local_sharpness
+from .pixel import Chroma, Pixel
 from .projected import ProjectedDiscriminator, ProjectedGame, Remembered
 from .terms import TERMS, Term
 
@@ -24,10 +24,8 @@ __all__ = [
     "ProjectedGame",
     "Regions",
     "Remembered",
-    "Sharpness",
     "Term",
     "discriminator_loss",
     "gradient_penalty",
-    "local_sharpness",
     "random_windows",
 ]

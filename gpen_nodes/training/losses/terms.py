@@ -14,7 +14,7 @@ from torch import nn
 from .identity import Identity
 from .networks import Networks
 from .perceptual import Features, Lpips, Perceptual, Regions
-from .pixel import Chroma, Pixel, Sharpness
+from .pixel import Chroma, Pixel
 
 __all__ = ["TERMS", "Term"]
 
@@ -39,9 +39,6 @@ TERMS: Mapping[str, Term] = MappingProxyType(
     {
         "pixel": Term(1.0, "L1 between restored and true face, both in [-1, 1]", lambda networks: Pixel()),
         "chroma": Term(0.0, "L1 between the slopes of Cb and Cr", lambda networks: Chroma()),
-        "sharpness": Term(
-            0.0, "L1 between the root mean square gradients of 16 px windows", lambda networks: Sharpness()
-        ),
         "perceptual": Term(
             0.0,
             "L1 between VGG-19's relu2_2, the whole network's or the distilled one's",
