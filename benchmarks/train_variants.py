@@ -126,7 +126,7 @@ def _train_simple() -> types.ModuleType:
         stand_in = types.ModuleType(f"training.{name}")
         setattr(stand_in, member or "LPIPS", None)
         sys.modules[stand_in.__name__] = stand_in
-    package.lpips = sys.modules["training.lpips"]  # type: ignore[attr-defined]
+    package.lpips = sys.modules["training.lpips"]  # type: ignore[attr-defined]  # a module of theirs
     return importlib.import_module("train_simple")
 
 

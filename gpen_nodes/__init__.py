@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 
 from .checkpoints import Checkpoint, read_checkpoint, write_checkpoint
 from .crops import replace_crops, restore_crops, restore_faces, stack_crops
-from .degradation import EVALUATION_RECIPE, DegradationRecipe, DegradationValues, apply_degradation, degrade
 from .errors import (
     ArchitectureError,
     CheckpointError,
@@ -52,7 +51,7 @@ from .faces import (
 from .host import Host, LocalHost
 from .images import from_uint8, to_uint8
 from .inference import BACKENDS, DTYPES, Backend, Restorer, forget_restorers, get_restorer
-from .model import Discriminator, DiscriminatorConfig, Gpen, GpenConfig, grow
+from .model import Discriminator, DiscriminatorConfig, Gpen, GpenConfig
 from .options import Option
 from .pipeline import Restoration, check_aligned, restore_image
 from .weight_files import CATALOGUE as WEIGHT_FILES
@@ -66,7 +65,15 @@ from .weight_files import (
 )
 
 if TYPE_CHECKING:
+    from .degradation import (
+        EVALUATION_RECIPE,
+        DegradationRecipe,
+        DegradationValues,
+        apply_degradation,
+        degrade,
+    )
     from .image_files import ImageFile, read_image_file, write_image_file
+    from .model.growing import grow
 
 __version__ = "0.1.0"
 
@@ -159,13 +166,23 @@ _RENAMED = {
 }
 
 
-_ON_FIRST_USE = ("ImageFile", "read_image_file", "write_image_file")  # a host reads its files itself
+_ON_FIRST_USE = {  # a host reads its files itself, and restores more often than it degrades
+    "EVALUATION_RECIPE": ".degradation",
+    "DegradationRecipe": ".degradation",
+    "DegradationValues": ".degradation",
+    "ImageFile": ".image_files",
+    "apply_degradation": ".degradation",
+    "degrade": ".degradation",
+    "grow": ".model.growing",
+    "read_image_file": ".image_files",
+    "write_image_file": ".image_files",
+}
 
 
 def __getattr__(name: str) -> object:
     """What few need is imported when it is asked for; names of version 0.1 work for one version more."""
     if name in _ON_FIRST_USE:
-        globals()[name] = getattr(importlib.import_module(".image_files", __name__), name)
+        globals()[name] = getattr(importlib.import_module(_ON_FIRST_USE[name], __name__), name)
         return globals()[name]
     if name not in _RENAMED:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

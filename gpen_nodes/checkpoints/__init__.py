@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ..weight_files import sha256
 from .checkpoint import Checkpoint, Layout, describe
-from .onnx import OnnxProgram, write_onnx
+from .onnx import OnnxProgram
 from .read import read_checkpoint, read_model, read_tensors
 from .write import default_layout, write_checkpoint
 
@@ -19,5 +19,4 @@ __all__ = [
     "read_tensors",
     "sha256",
     "write_checkpoint",
-    "write_onnx",
 ]

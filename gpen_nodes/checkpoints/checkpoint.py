@@ -45,7 +45,7 @@ class Checkpoint:
 
     @property
     def dtype(self) -> torch.dtype:
-        """What most of the numbers are stored as."""
+        """The dtype of most numbers."""
         counts: Counter[torch.dtype] = Counter()
         for tensor in self.state.values():
             counts[tensor.dtype] += tensor.numel()
@@ -73,7 +73,7 @@ class Checkpoint:
 
 
 def describe(checkpoint: Checkpoint) -> dict[str, str]:
-    """What a person wants to know about a weight file, label by label, in the order to show it.
+    """Facts about a weight file for people: label to text, in the order to show them.
 
     Whatever the file says is shown as ``printable`` shows it.
     """

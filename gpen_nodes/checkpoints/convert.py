@@ -11,7 +11,7 @@ __all__ = ["convert"]
 
 
 def convert(state: dict[str, Tensor], dtype: torch.dtype | None) -> dict[str, Tensor]:
-    """Each tensor in storage of its own, so that a view doesn't bring along all that it is a view of.
+    """Each tensor as a contiguous copy on the CPU; saving a view would save the whole storage behind it.
 
     Raises:
         OptionError: numbers too large for ``dtype``.

@@ -40,7 +40,7 @@ class Found:
 
     @property
     def rank(self) -> int:
-        """The place in `WRAPPERS` of the best key on the way here."""
+        """Place in `WRAPPERS` of the best of the keys above; lower is better."""
         return min((WRAPPERS.index(key) for key in self.keys if key in WRAPPERS), default=len(WRAPPERS))
 
 
@@ -99,7 +99,7 @@ def _walk(tree: Mapping, path: Path) -> Iterator[Found]:
 
 
 def _bundle(node: Mapping) -> dict[str, Tensor]:
-    """The documented bundle's three parts under their full names; nothing where it is none."""
+    """The tensors of the documented bundle under their full names; empty if ``node`` is no bundle."""
     if not all(isinstance(node.get(part), Mapping) for part in PARTS):
         return {}
     return {
@@ -120,7 +120,7 @@ def _strip(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
 
 
 def _by_prefix(tensors: Mapping[str, Tensor]) -> Iterator[tuple[str, dict[str, Tensor]]]:
-    """What a wrapper's prefix sets apart, where it may be a GPEN."""
+    """Tensors that share a wrapper's prefix, where they may be a GPEN."""
     for prefix in PREFIXES:
         part = {name.removeprefix(prefix): t for name, t in tensors.items() if name.startswith(prefix)}
         if any(name.endswith("generator.input.input") for name in part):

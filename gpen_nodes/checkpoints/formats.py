@@ -21,7 +21,7 @@ from .torch_layouts import write_bundle, write_flat
 __all__ = ["FORMATS", "Format", "Writer", "find_format", "find_writer"]
 
 Writer = Callable[[Checkpoint, torch.dtype | None, bool], bytes]
-"""Weights, floating point type to store (None as they are), and whether in torch's legacy form, to bytes."""
+"""A file's bytes, from weights, a floating point type (None: as they are) and whether in legacy form."""
 
 
 @dataclass(frozen=True)
@@ -56,7 +56,7 @@ FORMATS = (
 
 def find_writer(layout: str) -> Writer | None:
     """What writes a layout, or None for one that is only read or not known."""
-    return next((format.write[layout] for format in FORMATS if layout in format.write), None)  # type: ignore[index]
+    return next((format.write[layout] for format in FORMATS if layout in format.write), None)  # type: ignore[index]  # any text
 
 
 def find_format(path: Path) -> Format:

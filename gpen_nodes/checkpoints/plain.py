@@ -12,7 +12,7 @@ __all__ = ["plain_values"]
 
 MAX_DEPTH = 16
 MAX_LENGTH = 2**18
-"""Characters of all strings and 16 for each value; what is shared counts as often as it is there."""
+"""Characters of all strings, plus 16 for each value. An object that occurs twice counts twice."""
 _NUMBER_BITS = 64
 
 

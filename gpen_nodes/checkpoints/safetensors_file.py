@@ -41,7 +41,7 @@ def read_safetensors(path: Path) -> tuple[dict, dict[str, Any]]:
             raise CheckpointError(f"{path} is damaged: its header would take {length:,} bytes. Get it again.")
         with safe_open(str(path), framework="pt", device="cpu") as file:
             # Copies: a tensor that is mapped to the file would change or crash when the file is replaced.
-            tensors = {name: file.get_tensor(name).clone() for name in file.keys()}  # noqa: SIM118
+            tensors = {name: file.get_tensor(name).clone() for name in file.keys()}  # noqa: SIM118  # no dictionary
             metadata = file.metadata() or {}
     except (SafetensorError, OSError, ValueError, KeyError, RuntimeError) as error:
         raise CheckpointError(

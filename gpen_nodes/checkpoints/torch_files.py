@@ -76,7 +76,7 @@ class _Bounded:
 
 
 class _Storages:
-    """Storages by key; no more of them than the file is long, however often it refers to one place."""
+    """Storages by key, read at most once each; together no longer than the file."""
 
     def __init__(self, size: int) -> None:
         self.tensors: dict[str, Tensor] = {}

@@ -136,7 +136,7 @@ class _Dispatch(dict):
     """What each instruction does; counts them and knows none but `_STEPS`."""
 
     def __init__(self) -> None:
-        known = pickle._Unpickler.dispatch  # type: ignore[attr-defined]
+        known = pickle._Unpickler.dispatch  # type: ignore[attr-defined]  # the one in Python
         super().__init__({(code := getattr(pickle, name)[0]): known[code] for name in _STEPS.split()})
         self[pickle.BUILD[0]] = _build
         self[pickle.SETITEM[0]] = _set_item
@@ -153,7 +153,7 @@ class _Dispatch(dict):
         return super().__getitem__(code)
 
     def __missing__(self, code: int) -> Any:
-        known = pickletools.code2op.get(chr(code))  # type: ignore[attr-defined]
+        known = pickletools.code2op.get(chr(code))  # type: ignore[attr-defined]  # undocumented
         raise CheckpointError(
             f"it has an instruction that weights do not need ({known.name if known else code})"
         )
@@ -185,7 +185,7 @@ def _dict(unpickler: Any) -> None:
 
 
 def _put(target: Any, items: list[Any]) -> None:
-    """Keys and values, alternating. Hashing a key that is a nest of tuples could take for ever."""
+    """Keys and values in turn. Keys are strings or numbers: to hash nested tuples could take for ever."""
     if not isinstance(target, dict):
         raise CheckpointError(f"it sets items of a {type(target).__name__}")
     for key, value in zip(items[::2], items[1::2], strict=True):

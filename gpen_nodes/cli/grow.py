@@ -44,7 +44,9 @@ def _grow(args: argparse.Namespace) -> int:
 
     from ..checkpoints import Checkpoint, read_checkpoint, write_checkpoint
     from ..checkpoints.checkpoint import UNKNOWN
-    from ..model import Gpen, grow, widen
+    from ..model import Gpen
+    from ..model.growing import grow
+    from ..model.widening import widen
 
     source = read_checkpoint(args.input)
     model = Gpen.from_state_dict(source.state)
@@ -70,7 +72,7 @@ def _init(args: argparse.Namespace) -> int:
 
     from ..checkpoints import Checkpoint, write_checkpoint
     from ..checkpoints.read import read_tensors
-    from ..model import init_from_stylegan2
+    from ..model.stylegan2 import init_from_stylegan2
 
     state = read_tensors(args.input)
     with torch.random.fork_rng(devices=[]):

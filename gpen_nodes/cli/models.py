@@ -94,7 +94,8 @@ def _convert(args: argparse.Namespace) -> int:
 
 
 def _export(args: argparse.Namespace) -> int:
-    from ..checkpoints import read_checkpoint, write_onnx
+    from ..checkpoints import read_checkpoint
+    from ..checkpoints.onnx.write import write_onnx
     from ..model import Gpen, GpenConfig
 
     if args.batch != "dynamic" and not (args.batch.isdecimal() and int(args.batch)):

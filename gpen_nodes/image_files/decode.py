@@ -175,7 +175,7 @@ def _to_srgb(source: Source, file: Image.Image) -> np.ndarray:
         try:
             own = ImageCms.ImageCmsProfile(io.BytesIO(profile))
             intent = ImageCms.getDefaultIntent(own)
-            transform = ImageCms.buildTransform(own, srgb, "CMYK", "RGB", intent)  # type: ignore[arg-type]
+            transform = ImageCms.buildTransform(own, srgb, "CMYK", "RGB", intent)  # type: ignore[arg-type]  # an int
             return np.asarray(ImageCms.applyTransform(file, transform))
         except (ImageCms.PyCMSError, OSError, ValueError):
             source.damage.append("its colour profile cannot be used, so that its colours are guessed")

@@ -76,11 +76,11 @@ def open_image(stream: IO[bytes], name: str) -> Image.Image:
         raise ImageError(f"{name} is {kind}, which needs {package}: install it, or save the image as PNG.")
     # Opened by class: neither package has to be made known to every user of Pillow in this process.
     if suffix == ".heic":
-        from pillow_heif import HeifImageFile  # type: ignore[import-not-found]
+        from pillow_heif import HeifImageFile  # type: ignore[import-not-found]  # an extra
 
         return HeifImageFile(stream)
     if suffix == ".jxl":
-        from pillow_jxl.JpegXLImagePlugin import JXLImageFile  # type: ignore[import-not-found]
+        from pillow_jxl.JpegXLImagePlugin import JXLImageFile  # type: ignore[import-not-found]  # an extra
 
         return JXLImageFile(stream)
     # A TGA file has no signature: nearly any bytes pass for one.

@@ -177,9 +177,9 @@ def _lasting_xmp(xmp: Any) -> bytes | None:
 
 def _find_iptc(file: Image.Image) -> bytes | None:
     if file.format == "TIFF":
-        found = file.tag_v2.get(_TIFF_IPTC)  # type: ignore[attr-defined]
+        found = file.tag_v2.get(_TIFF_IPTC)  # type: ignore[attr-defined]  # TiffImageFile's
         if isinstance(found, tuple):  # as 32-bit numbers, which some editors write
-            order = ">" if file.tag_v2.prefix == b"MM" else "<"  # type: ignore[attr-defined]
+            order = ">" if file.tag_v2.prefix == b"MM" else "<"  # type: ignore[attr-defined]  # likewise
             try:
                 found = struct.pack(f"{order}{len(found)}I", *found)
             except struct.error:

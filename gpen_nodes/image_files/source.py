@@ -105,7 +105,7 @@ def open_source(stream: IO[bytes], name: str, max_pixels: int | None) -> Iterato
         source = _open_other(stream, name, length)
         _check_size(name, source.size, length, max_pixels, source.file.format)
         if source.file.format == "TIFF":
-            _check_tiles(name, source.file.tag_v2, source.size)  # type: ignore[attr-defined]
+            _check_tiles(name, source.file.tag_v2, source.size)  # type: ignore[attr-defined]  # TiffImageFile's
     with source.file:
         yield source
 

@@ -113,5 +113,5 @@ class OnnxRuntimeBackend(SessionBackend):
                 options.terminate = True  # it ends after the layer that it is in
                 raise
         if error := running.exception():
-            raise self.refused(error, "onnxruntime") from error  # type: ignore[arg-type]
+            raise self.refused(error, "onnxruntime") from error  # type: ignore[arg-type]  # no BaseException
         return running.result()[0]

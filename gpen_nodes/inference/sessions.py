@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..checkpoints import OnnxProgram, write_onnx
+from ..checkpoints import OnnxProgram
 from ..errors import MissingWeightsError, OptionError
 from ..model import Gpen
 from .memory import is_out_of_memory
@@ -55,6 +55,8 @@ class SessionBackend:
         if isinstance(network, OnnxProgram):
             self._model, size = network.path, network.path.stat().st_size
         else:
+            from ..checkpoints.onnx.write import write_onnx  # few processes need it
+
             self._model = write_onnx(network, half=self.half)
             size = 2 * len(self._model)  # kept for another device
         self.weight_bytes = size + (size if isinstance(self._model, Path) else 0)

@@ -1,20 +1,16 @@
-"""The trainable network: its description and layers, how it is built and grown."""
+"""The trainable network: its description and its layers.
+
+``growing``, ``widening`` and ``stylegan2`` make one network of another, and load when they are asked for.
+"""
 
 from .config import DiscriminatorConfig, GpenConfig
 from .discriminator import Discriminator
-from .growing import grow
 from .network import Gpen, check_fit
-from .stylegan2 import Inheritance, init_from_stylegan2
-from .widening import widen
 
 __all__ = [
     "Discriminator",
     "DiscriminatorConfig",
     "Gpen",
     "GpenConfig",
-    "Inheritance",
     "check_fit",
-    "grow",
-    "init_from_stylegan2",
-    "widen",
 ]

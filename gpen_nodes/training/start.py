@@ -11,7 +11,8 @@ from torch.optim import Adam, Optimizer
 
 from ..checkpoints import read_checkpoint
 from ..errors import OptionError
-from ..model import Discriminator, DiscriminatorConfig, Gpen, GpenConfig, grow
+from ..model import Discriminator, DiscriminatorConfig, Gpen, GpenConfig
+from ..model.growing import grow
 from .config import TrainingConfig
 from .losses import LogisticGame, ProjectedDiscriminator, ProjectedGame
 

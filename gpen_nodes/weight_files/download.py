@@ -22,7 +22,7 @@ MIRROR = "GPEN_MIRROR"
 """Environment variable: the address of a folder that holds the catalogue's files under their names."""
 
 _PAUSES = (1.0, 2.0, 4.0, 8.0)  # seconds before the second to the fifth try
-_PROGRESS = 2**20  # bytes after which the tries are counted anew
+_PROGRESS = 2**20  # progress in bytes after which the tries are counted anew
 _TIMEOUT = 30.0  # seconds without a byte
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 

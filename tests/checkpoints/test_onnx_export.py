@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 import torch
 
-from gpen_nodes.checkpoints import read_checkpoint, write_checkpoint, write_onnx
+from gpen_nodes.checkpoints import read_checkpoint, write_checkpoint
+from gpen_nodes.checkpoints.onnx.write import write_onnx
 from gpen_nodes.cli import main
 from gpen_nodes.model import Gpen, GpenConfig
 

@@ -24,7 +24,7 @@ from gpen_nodes import (
     get_restorer,
     read_checkpoint,
 )
-from gpen_nodes.checkpoints import write_onnx
+from gpen_nodes.checkpoints.onnx.write import write_onnx
 from gpen_nodes.inference.onnxruntime_backend import PROVIDERS
 
 CPU = LocalHost("cpu")

@@ -14,9 +14,9 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from gpen_nodes import ArchitectureError, Gpen, GpenConfig
-from gpen_nodes.model import init_from_stylegan2
 from gpen_nodes.model.encoders import ConvEncoder, EncoderStage
 from gpen_nodes.model.layers import StyledConv
+from gpen_nodes.model.stylegan2 import init_from_stylegan2
 
 STYLE, MAPPING = 24, 3
 WIDTHS = {4: 16, 8: 16, 16: 16, 32: 16, 64: 16, 128: 8}  # narrow 1/32, multiplier 2

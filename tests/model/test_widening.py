@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from gpen_nodes import GpenConfig, OptionError
-from gpen_nodes.model import widen
+from gpen_nodes.model.widening import widen
 from tests.figures import decibels
 from tests.golden import recipe
 from tests.model.test_growing import CONFIGS, model_with_biases

@@ -9,7 +9,8 @@ import torch
 
 from gpen_nodes.checkpoints import Checkpoint, read_checkpoint, write_checkpoint
 from gpen_nodes.errors import OptionError
-from gpen_nodes.model import Gpen, GpenConfig, grow
+from gpen_nodes.model import Gpen, GpenConfig
+from gpen_nodes.model.growing import grow
 from gpen_nodes.training import TrainingConfig
 from gpen_nodes.training.start import make_optimizer, set_pace, start_networks
 from tests.training.small import PLAIN, assert_equal, run, state_of

@@ -1,4 +1,4 @@
-"""What exporters leave to be computed from constants alone, computed.
+"""Folds constants: computes what a graph computes from constants alone.
 
 With it an export looks the same whether its constants were folded or not.
 """

@@ -1,4 +1,4 @@
-"""Single layers of an export: a weight, and what is done to its product up to the activation."""
+"""Single layers of an export: a weight, and the scales, bias and activation that follow it."""
 
 from __future__ import annotations
 
@@ -162,7 +162,7 @@ def _gain(trace: Trace, value: str) -> float:
             constant = trace.constant(node, index)
             if constant is not None and constant.size == 1:
                 return float(constant.ravel()[0])
-    return 1.0  # an optimizer removes a factor of one
+    return 1.0  # optimizers remove a factor of one
 
 
 def _noise_gain(array: np.ndarray) -> float:

@@ -1,11 +1,11 @@
 """The graph of an exported GPEN back to its weights.
 
 Names and the shape of the graph depend on the exporter, its version, and the optimizers that came after it.
-What depends on what does not, and tells the layers apart. The encoder's convolutions depend on the image
-and on no linear layer. Of the linear layers the n-th of the chain depends on those before it; those that make
-styles are many and depend on the whole chain. The first convolution that depends on a style is the one that
-it modulates. Exporters multiply weights with the equalised-learning-rate scale (``model.layers``): it is
-divided out.
+Which value depends on which does not, and that tells the layers apart. The encoder's convolutions depend on
+the image and on no linear layer. Of the linear layers the n-th of the chain depends on those before it;
+those that make styles are many and depend on the whole chain. The first convolution that depends on a style
+is the one that it modulates. Exporters multiply weights with the equalised-learning-rate scale
+(``model.layers``): it is divided out.
 """
 
 from __future__ import annotations

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ...errors import ArchitectureError
 from ...model import GpenConfig
-from .parse import Graph
+
+if TYPE_CHECKING:
+    from .parse import Graph
 
 __all__ = ["OnnxProgram", "ProgramError", "as_program"]
 

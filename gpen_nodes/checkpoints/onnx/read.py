@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from ...errors import CheckpointError
-from .trace import MappingError
+from .program import ProgramError, as_program
 
 if TYPE_CHECKING:
     from .parse import Graph
@@ -48,8 +48,7 @@ def read_onnx(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
 
 
 def _weights(graph: Graph, path: Path) -> dict[str, Tensor]:
-    from .mapping import map_weights
-    from .program import ProgramError, as_program
+    from .mapping import MappingError, map_weights
 
     try:
         with np.errstate(all="ignore"):  # what isn't finite is found later
