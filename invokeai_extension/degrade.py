@@ -24,11 +24,11 @@ from .images import load_image, save_image
 from .inputs import RecipeInputs, recipe_ranges
 from .steps import CATEGORY
 
-__all__ = ["Degrade"]
+__all__ = ["GpenDegradeInvocation"]
 
 
 @invocation_output("gpen_degraded_output")
-class DegradedOutput(ImageOutput):
+class GpenDegradedOutput(ImageOutput):
     """A degraded image"""
 
     values: str = OutputField(description="What was done")
@@ -41,7 +41,7 @@ class DegradedOutput(ImageOutput):
     category=CATEGORY,
     version="1.0.0",
 )
-class Degrade(BaseInvocation, WithMetadata, WithBoard, RecipeInputs):
+class GpenDegradeInvocation(BaseInvocation, WithMetadata, WithBoard, RecipeInputs):
     """Blurs, shrinks, adds noise and compresses, the same way for the same seed"""
 
     image: ImageField = InputField(description="Keeps its size and its alpha", ui_order=0)
@@ -50,7 +50,7 @@ class Degrade(BaseInvocation, WithMetadata, WithBoard, RecipeInputs):
         default="random", description="evaluation is always ×4, blur σ 1.5, noise σ 12.5, JPEG 55", ui_order=2
     )
 
-    def invoke(self, context: InvocationContext) -> DegradedOutput:
+    def invoke(self, context: InvocationContext) -> GpenDegradedOutput:
         recipe = EVALUATION_RECIPE
         if self.recipe == "random":
             ranges: Any = recipe_ranges(self)
@@ -59,4 +59,4 @@ class Degrade(BaseInvocation, WithMetadata, WithBoard, RecipeInputs):
         degraded, drawn = degrade(image, recipe, torch.Generator().manual_seed(self.seed))
         saved = save_image(context, degraded)
         picture = ImageField(image_name=saved.image_name)
-        return DegradedOutput(image=picture, width=saved.width, height=saved.height, values=str(drawn[0]))
+        return GpenDegradedOutput(image=picture, width=saved.width, height=saved.height, values=str(drawn[0]))

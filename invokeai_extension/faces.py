@@ -19,7 +19,15 @@ from gpen_nodes import AlignedFace, DetectedFace, stack_crops
 
 from .images import save_crops
 
-__all__ = ["FacesOutput", "GpenFacesField", "from_boxes", "give_faces", "load_faces", "to_boxes"]
+__all__ = [
+    "GpenAlignedFacesOutput",
+    "GpenFacesField",
+    "from_boxes",
+    "give_aligned",
+    "keep_faces",
+    "load_faces",
+    "to_boxes",
+]
 
 
 class GpenFace(BaseModel):
@@ -41,25 +49,30 @@ class GpenFacesField(BaseModel):
     faces: list[GpenFace] = Field(description="In the order of their numbers")
 
 
-@invocation_output("gpen_faces_output")
-class FacesOutput(BaseInvocationOutput):
-    """Faces, and their crops to look at or to edit"""
+@invocation_output("gpen_aligned_faces_output")
+class GpenAlignedFacesOutput(BaseInvocationOutput):
+    """Aligned faces, and their crops to look at or to edit"""
 
     faces: GpenFacesField = OutputField(description="For the other GPEN nodes")
-    crops: list[ImageField] = OutputField(description="The aligned faces, in their order")
+    crops: list[ImageField] = OutputField(description="What the faces look like, in their order")
     report: str = OutputField(description="A line for each face")
 
 
-def give_faces(
-    context: InvocationContext, faces: Sequence[DetectedFace], image_size: tuple[int, int], report: str = ""
-) -> FacesOutput:
-    """Faces as a node's output; the pixels of aligned ones are kept by the host."""
-    aligned = [face for face in faces if isinstance(face, AlignedFace)]
-    crops = save_crops(context, stack_crops(aligned)) if aligned else []
-    kept = [_keep(context, face) for face in faces]
+def give_aligned(
+    context: InvocationContext, faces: Sequence[AlignedFace], image_size: tuple[int, int], report: str = ""
+) -> GpenAlignedFacesOutput:
+    """Aligned faces as a node's output, with their crops in the gallery."""
+    crops = save_crops(context, stack_crops(faces))
     report = report or "\n".join(f"{number}: {face}" for number, face in enumerate(faces))
-    field = GpenFacesField(image_size=image_size, faces=kept)
-    return FacesOutput(faces=field, crops=crops, report=report)
+    kept = keep_faces(context, faces, image_size)
+    return GpenAlignedFacesOutput(faces=kept, crops=crops, report=report)
+
+
+def keep_faces(
+    context: InvocationContext, faces: Sequence[DetectedFace], image_size: tuple[int, int]
+) -> GpenFacesField:
+    """Faces as plain values; the pixels of aligned ones are kept by the host."""
+    return GpenFacesField(image_size=image_size, faces=[_keep(context, face) for face in faces])
 
 
 def _keep(context: InvocationContext, face: DetectedFace) -> GpenFace:

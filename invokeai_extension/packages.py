@@ -1,4 +1,4 @@
-"""Which packages are missing, said once, when the host loads its packs. Nothing of the core is imported here."""
+"""Which packages are missing, said when the host loads its packs. Nothing of the core is imported here."""
 # pyright: reportMissingImports=false
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ def all_there() -> bool:
     missing = [name for name in NEEDED if importlib.util.find_spec(name) is None]
     if missing:
         logger.error(
-            f"GPEN: no nodes, for want of the Python packages {', '.join(missing)}. InvokeAI brings them itself: "
-            "repair its installation with its launcher."
+            f"GPEN: no nodes, for want of the Python packages {', '.join(missing)}. InvokeAI brings them "
+            "itself: repair its installation with its launcher."
         )
     elif importlib.util.find_spec(WEIGHTS) is None:
         logger.warning(

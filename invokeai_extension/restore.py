@@ -1,8 +1,6 @@
 """All steps in one node."""
 # pyright: reportMissingImports=false
 
-from typing import Optional
-
 from invokeai.invocation_api import (
     BaseInvocation,
     ImageField,
@@ -29,15 +27,15 @@ from .inputs import (
     options_of,
 )
 from .models import find_model
-from .steps import CATEGORY, TAGS, PastedOutput
+from .steps import CATEGORY, TAGS, GpenPastedOutput
 
-__all__ = ["RestoreFaces"]
+__all__ = ["GpenRestoreFacesInvocation"]
 
 OPTIONS = (DetectInputs, SelectInputs, AlignInputs, JudgeInputs, PasteInputs)
 
 
 @invocation_output("gpen_restored_output")
-class RestoredOutput(PastedOutput):
+class GpenRestoredOutput(GpenPastedOutput):
     """An image with restored faces"""
 
     report: str = OutputField(description="What became of each face")
@@ -51,21 +49,21 @@ class RestoredOutput(PastedOutput):
     category=CATEGORY,
     version="1.0.0",
 )
-class RestoreFaces(BaseInvocation, WithMetadata, WithBoard, ModelInputs, *OPTIONS):
+class GpenRestoreFacesInvocation(BaseInvocation, WithMetadata, WithBoard, *OPTIONS, ModelInputs):
     """Restores the faces of an image: finds, aligns, restores and judges them, and pastes them back"""
 
     image: ImageField = InputField(description="Without a face it comes back unchanged", ui_order=0)
-    mask: Optional[ImageField] = InputField(
+    mask: ImageField | None = InputField(
         default=None, description="White is where faces may change", ui_order=1
     )
 
-    def invoke(self, context: InvocationContext) -> RestoredOutput:
+    def invoke(self, context: InvocationContext) -> GpenRestoredOutput:
         image = load_image(context, self.image)
         model, host = load_model(context, find_model(self.model_name), self.dtype)
         allowed = load_mask(context, self.mask, image)
         result = restore_image(image, model, host=host, mask=allowed, **options_of(self, *OPTIONS))
         saved, mask = save_image(context, result.image), save_mask(context, result.mask)
-        return RestoredOutput(
+        return GpenRestoredOutput(
             image=ImageField(image_name=saved.image_name),
             width=saved.width,
             height=saved.height,

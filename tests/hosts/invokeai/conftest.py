@@ -58,7 +58,10 @@ def invokeai(tmp_path_factory):
 def nodes(invokeai):
     """The pack's nodes, by their type."""
     pack: Any = load_pack()
-    yield {node.model_fields["type"].default: node for node in map(vars(pack.invoke_nodes).get, pack.invoke_nodes.__all__)}
+    yield {
+        node.model_fields["type"].default: node
+        for node in map(vars(pack.invoke_nodes).get, pack.invoke_nodes.__all__)
+    }
     forget("gpen-nodes")
 
 

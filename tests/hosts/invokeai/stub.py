@@ -1,4 +1,4 @@
-"""What we touch of InvokeAI, for machines without it: fields, decorators, settings. None of it is the host's code."""
+"""What we touch of InvokeAI, for machines without it. None of it is the host's code."""
 
 from __future__ import annotations
 
@@ -72,14 +72,14 @@ class CanceledException(Exception):
     pass
 
 
-def InputField(  # noqa: N802  # the host's name
+def InputField(  # the host's name
     default: Any = None, input: Input = Input.Any, ui_order: int | None = None, **more: Any
 ) -> Any:
     """As the host's: no input has to be there before its node runs."""
     return Field(default=default, json_schema_extra={"input": input.value, "ui_order": ui_order}, **more)
 
 
-def OutputField(**more: Any) -> Any:  # noqa: N802
+def OutputField(**more: Any) -> Any:
     return Field(**more)
 
 
