@@ -28,8 +28,8 @@ OPTIONS = RestoreOptions().described()
 # 0 in the page stands for no limit, as JSON knows no infinity.
 UNLIMITED = {name: one.default for name, one in OPTIONS.items() if one.default == math.inf}
 UNLIMITED["max_faces"] = None
-# Some of the core's choices need what isn't there: another image to be like, or facexlib. The core would advise
-# to install that, with which pip puts another opencv over the host's.
+# Some of the core's choices need what isn't there: another image to be like, or facexlib, which is not to be
+# advised here, since pip would put another opencv over the host's with it.
 CHOICES = {
     "detector": DETECTORS if importlib.util.find_spec("facexlib") else DETECTORS[:1],
     "order": ORDERS,
@@ -95,8 +95,8 @@ class ModelInputs(BaseModel):
 
     model_config = ConfigDict(protected_namespaces=())
 
-    # A list in the page, but any name in a graph: files come and go while the host runs, and a graph that names
-    # one that is gone has to be read, and to end in our sentence on it.
+    # A list in the page, but any name in a graph: files come and go while the host runs, and a graph that
+    # names one that is gone has to be read, and to end in our sentence on it.
     model_name: Annotated[str, WithJsonSchema({"type": "string", "enum": model_names()})] = InputField(
         default=SHIPPED,
         description="The first one ships with the pack; others lie in models/gpen when InvokeAI starts.",

@@ -1,5 +1,5 @@
 """The five steps as nodes: find, align, restore, judge, paste."""
-# Without annotations from __future__, as all files of nodes: the host takes what invoke() returns for a class.
+# Without annotations from __future__, as all files of nodes: the host wants what invoke() returns as a class.
 # Its list of classes goes by their names alone, of all packs together: hence the prefix.
 # pyright: reportMissingImports=false
 
@@ -176,9 +176,10 @@ class GpenJudgeFacesInvocation(BaseInvocation, WithMetadata, WithBoard, JudgeInp
 
     def invoke(self, context: InvocationContext) -> GpenAlignedFacesOutput:
         image = load_image(context, self.image)
-        pair: Any = (load_faces(context, self.aligned), load_faces(context, self.restored))
+        aligned: Any = load_faces(context, self.aligned)
+        restored: Any = load_faces(context, self.restored)
         options = RestoreOptions().changed(**options_of(self, JudgeInputs))
-        verdicts = judge_faces(image, *pair, options)
+        verdicts = judge_faces(image, aligned, restored, options)
         reports = [FaceReport(one.face, one.accepted, one.why, said=one.said) for one in verdicts]
         good = [one.face for one in verdicts if one.accepted]
         return give_aligned(context, good, self.aligned.image_size, "\n".join(map(str, reports)))

@@ -1,4 +1,5 @@
 """How the pack is loaded: beside another host, with something missing, in a folder of another name."""
+# pyright: reportMissingImports=false
 
 from __future__ import annotations
 
@@ -102,7 +103,7 @@ def json_files():
 
 
 def test_no_file_is_taken_for_a_workflow_of_this_host():
-    """InvokeAI 6 imports each ``*.json`` with nodes and edges when it installs a pack, and warns of the damaged."""
+    """InvokeAI 6 imports each JSON file with nodes and edges of a pack, and warns of those it can't read."""
     files = list(json_files())
     assert files
     for path in files:

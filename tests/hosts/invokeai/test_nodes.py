@@ -1,4 +1,5 @@
 """The nodes against the core: made by the real host's decorators where it is installed, else by a stub's."""
+# pyright: reportMissingImports=false
 
 from __future__ import annotations
 

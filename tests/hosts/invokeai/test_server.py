@@ -1,4 +1,4 @@
-"""What only a running InvokeAI shows: its graphs, its gallery, its cache of models, its installer of packs."""
+"""What only a running InvokeAI shows: its graphs, gallery, cache of models, and installer of packs."""
 
 from __future__ import annotations
 
