@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,7 @@ from PIL import Image
 
 from gpen_nodes import (
     EVALUATION_RECIPE,
+    CheckpointError,
     DegradationRecipe,
     ImageError,
     LocalHost,
@@ -27,6 +29,7 @@ from gpen_nodes import (
     shipped_model,
     to_uint8,
 )
+from tests.hosts.invokeai.conftest import Loaded
 
 CONTRACT = Path(__file__).with_name("contract.json")
 OPEN = {"max_faces": 0, "max_face": 0, "indices": ""}  # how the page says what JSON can't, or what is None
@@ -221,6 +224,37 @@ def test_a_model_is_read_once_for_each_dtype_and_again_when_its_file_changes(
     path.write_bytes(path.read_bytes())
     run("fp32")
     assert len(read) == 3
+
+
+def test_an_older_cache_that_makes_no_room_serves_as_well(nodes, context, portrait, monkeypatch):
+    @contextmanager
+    def model_on_device(self):
+        self.asked.append(None)
+        yield None, self.model
+
+    monkeypatch.setattr(Loaded, "model_on_device", model_on_device)
+    node = nodes["gpen_restore_faces"](image=context.put(portrait), dtype="fp32")
+    assert "restored" in node.invoke(context).report
+    assert [loaded.asked for loaded in context.cache.values()] == [[None]]
+
+
+def test_a_newer_host_is_asked_for_room_for_the_detector(nodes, context, portrait):
+    asked = []
+    context.models.make_room_in_vram = asked.append
+    nodes["gpen_find_faces"](image=context.put(portrait)).invoke(context)
+    assert asked
+    assert min(asked) > 0
+
+
+def test_a_damaged_model_is_an_error_each_time(nodes, context, invokeai, portrait):
+    path = Path(invokeai.config.models_path) / "gpen" / "damaged.safetensors"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(b"no model")
+    node = nodes["gpen_restore_faces"](image=context.put(portrait), model_name=path.name)
+    for _ in range(2):
+        with pytest.raises(CheckpointError, match=r"damaged\.safetensors"):
+            node.invoke(context)
+    path.unlink()
 
 
 def test_a_model_that_is_gone_is_one_sentence_when_the_node_runs(nodes, context, portrait):

@@ -182,6 +182,8 @@ def test_the_installer_of_packs_takes_ours_again_and_imports_no_workflow(server,
     assert "Skipped non-workflow" not in server.said()
     (pack,) = server.call("/api/v2/custom_nodes/")["node_packs"]
     assert pack["node_count"] == 7
+    server.call("/api/v2/custom_nodes/reload", method="POST")
+    assert "Overriding" not in server.said()
     node = {**RESTORE, "image": image, "use_cache": False}
     output = server.run({"restore": node})["restore"]
     assert np.array_equal(server.get(output["image"])[..., :3], expected)
