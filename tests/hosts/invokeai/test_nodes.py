@@ -144,6 +144,9 @@ def test_nothing_changes_where_the_mask_is_black(nodes, context, portrait):
     mask = context.put(Image.new("L", (64, 64), 0))
     output = nodes["gpen_restore_faces"](image=context.put(portrait), mask=mask).invoke(context)
     assert np.array_equal(context.pixels(output.image), np.asarray(portrait))
+    found = nodes["gpen_find_faces"](image=context.put(portrait), mask=mask).invoke(context)
+    assert not found.faces.faces
+    assert "outside the mask" in found.report
 
 
 def test_boxes_go_to_other_nodes_and_come_from_them(nodes, context, portrait):
@@ -267,14 +270,6 @@ def test_the_page_offers_the_models_that_are_there(nodes):
     schema = nodes["gpen_restore_crops"].model_json_schema()["properties"]["model_name"]
     assert schema["enum"][0] == "gpen-lite-256.safetensors"
     assert schema["type"] == "string"
-
-
-def test_detectors_that_pip_would_bring_another_opencv_for_are_not_offered(nodes):
-    import importlib.util
-
-    offered = nodes["gpen_find_faces"].model_json_schema()["properties"]["detector"]
-    retinaface = importlib.util.find_spec("facexlib") is not None
-    assert ("retinaface_resnet50" in json.dumps(offered)) == retinaface
 
 
 def test_degrading_is_the_same_for_the_same_seed_and_as_in_the_core(nodes, context, portrait):
