@@ -16,7 +16,7 @@ pytestmark = pytest.mark.skipif(not INSTALLED, reason="the package invokeai is n
 
 @pytest.fixture
 def cached(nodes):
-    """The shipped model as the cache keeps it, with the layers that the cache puts in the place of torch's."""
+    """The shipped model as the cache keeps it, which replaces some of torch's layers by its own."""
     from invokeai.backend.model_manager.load.model_cache.torch_module_autocast import torch_module_autocast
 
     door = sys.modules["gpen-nodes.invokeai_extension.host"]
