@@ -4,7 +4,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test test-comfyui test-webui fuzz lint clean
+.PHONY: demo test test-comfyui test-webui test-invokeai fuzz lint clean
 
 $(VENV)/installed: pyproject.toml
 	$(PYTHON) -m venv $(VENV)
@@ -27,13 +27,19 @@ test: lint
 # needed there): make test-comfyui COMFYUI_DIR=../ComfyUI COMFYUI_PYTHON=../ComfyUI/.venv/bin/python
 COMFYUI_PYTHON ?= python3
 test-comfyui:
-	COMFYUI_DIR=$(abspath $(COMFYUI_DIR)) $(COMFYUI_PYTHON) -m pytest --confcutdir=tests --ignore=tests/hosts/webui tests/hosts
+	COMFYUI_DIR=$(abspath $(COMFYUI_DIR)) $(COMFYUI_PYTHON) -m pytest --confcutdir=tests --ignore=tests/hosts/webui --ignore=tests/hosts/invokeai tests/hosts
 
 # In a real Stable Diffusion WebUI (A1111, Forge, reForge), on its CPU and without a checkpoint, with the Python that runs
 # it (it needs the same): make test-webui WEBUI_DIR=../stable-diffusion-webui WEBUI_PYTHON=../stable-diffusion-webui/venv/bin/python
 WEBUI_PYTHON ?= python3
 test-webui:
 	WEBUI_DIR=$(abspath $(WEBUI_DIR)) $(WEBUI_PYTHON) -m pytest --confcutdir=tests tests/hosts/webui
+
+# In a real InvokeAI, on its CPU and without a model, with the Python that it is installed in (the same is needed there):
+# make test-invokeai INVOKEAI_PYTHON=../invokeai/.venv/bin/python
+INVOKEAI_PYTHON ?= python3
+test-invokeai:
+	$(INVOKEAI_PYTHON) -m pytest --confcutdir=tests tests/hosts/invokeai
 
 # Mutated files, weights and images, each for SECONDS; findings are kept in fuzz/: make fuzz SECONDS=600
 SECONDS ?= 600

@@ -1,6 +1,7 @@
-"""ComfyUI's door: a clone of the repository in custom_nodes is a node pack.
+"""The door of ComfyUI and InvokeAI: a clone of the repository in their folder of packs is a node pack.
 
-Nothing of the host is imported until it calls ``comfy_entrypoint``: any program may import this file.
+ComfyUI calls ``comfy_entrypoint``, InvokeAI registers what is defined while it imports this file. Any other
+program may import it, too: nothing of a host is imported then.
 """
 
 from __future__ import annotations
@@ -35,7 +36,7 @@ def _import_core(folder: Path) -> None:
         if found != folder:
             raise ImportError(
                 f"gpen_nodes is already loaded from {found}, and this pack needs the one in {folder}. Keep "
-                "one of the two: remove the other from custom_nodes, or pip uninstall gpen-nodes."
+                "one of the two: remove the other from the host's packs, or pip uninstall gpen-nodes."
             )
         return
     spec = importlib.util.spec_from_file_location("gpen_nodes", folder / "__init__.py")
@@ -47,3 +48,20 @@ def _import_core(folder: Path) -> None:
     except BaseException:
         del sys.modules["gpen_nodes"]
         raise
+
+
+def _register_with_invokeai() -> None:
+    """Define InvokeAI's nodes. Where a package is missing, there are none, and the host's log says so."""
+    from .invokeai_extension.packages import all_there
+
+    if __name__ == "gpen_nodes":
+        raise ImportError(
+            "Rename the pack's folder, to gpen-nodes say: gpen_nodes is the name of a folder in it."
+        )
+    if all_there():
+        _import_core(Path(__file__).resolve().parent / "gpen_nodes")
+        from . import invoke_nodes  # noqa: F401
+
+
+if "invokeai.app.invocations" in sys.modules:  # which loads the packs, and is no part of another host
+    _register_with_invokeai()

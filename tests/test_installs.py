@@ -91,4 +91,5 @@ def test_the_sdist_holds_what_its_tests_need(built):
     tracked = {"tests", "docs", "locales", "weights", "configs", "example_workflows", "a1111_extension"}
     wanted = {path.relative_to(ROOT).as_posix() for top in tracked for path in (ROOT / top).rglob("*.*")}
     assert {name for name in wanted if "__pycache__" not in name} <= names
+    assert {"invokeai_extension/steps.py", "invoke_nodes.py"} <= names
     assert {"comfyui_extension/nodes.py", "run_gpen.py", "__init__.py", "pyproject.toml", "LICENSE"} <= names

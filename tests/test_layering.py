@@ -45,7 +45,7 @@ BELOW["__init__"] = LOWER
 BELOW["__main__"] = {"cli"}
 HEAVY = {"facexlib", "numba", "scipy", "onnxruntime", "onnx", "matplotlib", "skimage", "lightning_fabric"}
 HEAVY |= {"torchvision", "torchmetrics", "pyiqa", "httpx", "openvino"}
-HOSTS = {"comfy", "comfy_api", "folder_paths", "modules", "gradio"}
+HOSTS = {"comfy", "comfy_api", "folder_paths", "modules", "gradio", "invokeai"}
 
 
 def part_of(path: Path) -> str:
@@ -134,7 +134,11 @@ EXTENSION = ("models", "host", "restore", "widgets", "settings", "face_restorer"
 EXTENSION_FILES = sorted((ROOT / "a1111_extension").rglob("*.py"))
 SHIMS = ["install.py", "preload.py", "scripts/gpen.py"]
 COMFY_FILES = sorted((ROOT / "comfyui_extension").rglob("*.py"))
-DOORS = ["__init__.py", *SHIMS, *(str(p.relative_to(ROOT)) for p in (*EXTENSION_FILES, *COMFY_FILES))]
+# InvokeAI's: the same.
+INVOKE = ("packages", "models", "host", "images", "faces", "inputs", "steps", "restore", "degrade")
+INVOKE_FILES = sorted((ROOT / "invokeai_extension").rglob("*.py"))
+PARTS = (*EXTENSION_FILES, *COMFY_FILES, *INVOKE_FILES)
+DOORS = ["__init__.py", *SHIMS, *(str(path.relative_to(ROOT)) for path in PARTS)]
 
 
 @pytest.mark.parametrize("path", EXTENSION_FILES, ids=lambda p: str(p.relative_to(ROOT)))
@@ -148,6 +152,20 @@ def test_parts_of_the_extension_import_only_those_before(path):
     }
     allowed = EXTENSION[: EXTENSION.index(own)] if own in EXTENSION else ()
     assert names <= {*allowed}, f"{own} imports {sorted(names - {*allowed})}"
+
+
+@pytest.mark.parametrize("path", INVOKE_FILES, ids=lambda p: p.stem)
+def test_parts_of_invokeais_door_import_only_those_before(path):
+    nodes = ast.walk(ast.parse(path.read_text()))
+    names = {node.module for node in nodes if isinstance(node, ast.ImportFrom) and node.level}
+    assert names <= {*INVOKE[: INVOKE.index(path.stem)]} if path.stem in INVOKE else not names
+
+
+def test_what_looks_for_missing_packages_needs_none():
+    path = ROOT / "invokeai_extension" / "packages.py"
+    nodes = ast.walk(ast.parse(path.read_text()))
+    found = {node.module for node in nodes if isinstance(node, ast.ImportFrom)}
+    assert found == {"__future__", "invokeai.backend.util.logging"}
 
 
 @pytest.mark.parametrize("shim", SHIMS)

@@ -1,0 +1,1 @@
+"""InvokeAI's door: invocations over the core. A body converts, calls, and converts back."""
