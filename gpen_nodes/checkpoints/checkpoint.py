@@ -14,6 +14,7 @@ from ..errors import printable
 from ..model import DiscriminatorConfig, GpenConfig
 from ..model.encoders import ENCODERS
 from ..weight_files import sha256
+from .tasks import find_task
 
 __all__ = ["UNKNOWN", "Checkpoint", "Layout", "describe"]
 
@@ -61,6 +62,16 @@ class Checkpoint:
         return str(self.args.get("version", UNKNOWN))
 
     @property
+    def task(self) -> str:
+        """What it was trained to do, one of ``TASKS``: what the file says, or else its name."""
+        return find_task(self.args, self.path)
+
+    @property
+    def lasting_args(self) -> dict[str, Any]:
+        """``args`` for another file: with the task that only this one's name may tell."""
+        return self.args if self.task == "restore" else {**self.args, "task": self.task}
+
+    @property
     def licence(self) -> str:
         """What the file says, or what its version is known for, or ``unknown``."""
         if "license" in self.args:
@@ -70,6 +81,14 @@ class Checkpoint:
     def sha256(self) -> str | None:
         """Of the whole file, in hexadecimal; None without a file. Reads it anew each time."""
         return None if self.path is None else sha256(self.path)
+
+
+_DOES = {
+    "restore": "restores aligned faces",
+    "colorize": "colours gray faces",
+    "inpaint": "fills missing parts of faces",
+    "seg2face": "makes faces of maps of their parts",
+}
 
 
 def describe(checkpoint: Checkpoint) -> dict[str, str]:
@@ -83,7 +102,7 @@ def describe(checkpoint: Checkpoint) -> dict[str, str]:
     if isinstance(config, GpenConfig):
         encoder = ENCODERS[config.encoder].label
         features = "concatenated" if config.concat else "added"
-        facts["kind"] = "GPEN, restores aligned faces"
+        facts["kind"] = f"GPEN, {_DOES[checkpoint.task]}"
         facts["size"] = f"{config.input_size} px in, {config.size} px out"
         facts["encoder"] = f"{encoder}, features {features}"
         facts["mapper"] = f"{config.mapping_depth} layers, style of {config.style_dim}"

@@ -45,7 +45,7 @@ def write_bundle(checkpoint: Checkpoint, dtype: torch.dtype | None, legacy: bool
         raise OptionError("A bundle holds a whole GPEN; this is a discriminator. Choose flat or safetensors.")
     args = {
         "version": f"GPEN-{config.size}",
-        **checkpoint.args,
+        **checkpoint.lasting_args,
         "input_resolution": config.input_size,
         "output_resolution": config.size,
         "narrow": config.narrow,

@@ -1,4 +1,4 @@
-"""Run a network on aligned faces: the one place in inference that knows [-1, 1] and chunks."""
+"""Run a network on aligned faces: the one place in inference that knows chunks."""
 
 from __future__ import annotations
 
@@ -11,16 +11,17 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ..checkpoints import Checkpoint, OnnxProgram, read_model
+from ..checkpoints import TASKS, Checkpoint, OnnxProgram, read_model
 from ..errors import ArchitectureError, DegenerateOutputError, ImageError, OptionError, OutOfMemoryError
 from ..host import Host, LocalHost
-from ..images import from_network, resize, to_network
+from ..images import resize
 from ..model import Gpen, GpenConfig
 from ..torch_state import own_arithmetic
 from .backends import choose_backend, make_backend, placed, runs_programs
 from .dtypes import DTYPES
 from .memory import is_out_of_memory, return_freed_memory
 from .precision import choose_dtype, recall_dtype
+from .tasks import face_of, picture_for
 from .verdicts import remember_dtype
 
 __all__ = ["Restorer"]
@@ -44,9 +45,12 @@ class Restorer:
             kernels all at once; the card then holds their working memory until the host moves the network or
             lets go of it.
         cuda_graphs: the same as the backend of that name.
+        task: what the network was trained to do, one of ``TASKS``; None asks the checkpoint.
         host: for ``auto``, in the place of ``device``: the trial asks it for memory and for interrupts.
 
     Attributes:
+        task: what becomes of a face: ``restore`` and ``inpaint`` take it as it is, ``colorize`` takes its
+            gray and keeps its luma, ``seg2face`` takes a map of its parts.
         backend: the network as it runs.
         dtype: the one chosen.
         tried: whether ``dtype`` is what a trial found to be best; False where it was given, or where a trial
@@ -54,8 +58,8 @@ class Restorer:
 
     Raises:
         ArchitectureError: the checkpoint is a discriminator or does not fit its own config.
-        OptionError: unknown dtype or backend, or (when a face is restored) a dtype that the device cannot
-            compute in.
+        OptionError: unknown dtype, backend or task, or (when a face is restored) a dtype that the device
+            cannot compute in.
     """
 
     def __init__(
@@ -67,6 +71,7 @@ class Restorer:
         *,
         backend: str = "folded",
         cuda_graphs: bool = False,
+        task: str | None = None,
         host: Host | None = None,
     ) -> None:
         if dtype != "auto" and dtype not in DTYPES:
@@ -75,7 +80,9 @@ class Restorer:
             raise ArchitectureError(
                 f"{checkpoint.path} is a discriminator: it trains models and cannot restore."
             )
-        self.config = checkpoint.config
+        if task not in (None, *TASKS):
+            raise OptionError(f"Unknown task {task!r}; expected one of {', '.join(TASKS)}.")
+        self.config, self.task = checkpoint.config, task or checkpoint.task
         self._backend_name = choose_backend(backend, cuda_graphs)
         self._file: str | None = None
         if isinstance(checkpoint, OnnxProgram):
@@ -104,6 +111,7 @@ class Restorer:
         *,
         backend: str = "folded",
         cuda_graphs: bool = False,
+        task: str | None = None,
         host: Host | None = None,
     ) -> Restorer:
         """Read a checkpoint of any layout that ``read_checkpoint`` knows, or an ONNX graph.
@@ -113,7 +121,7 @@ class Restorer:
         read, backend = partial(read_model, path), choose_backend(backend, cuda_graphs)
         host = host or LocalHost(device or "cpu")
         known = recall_dtype(Path(path), host.device, backend) if dtype == "auto" else None
-        restorer = cls(read(), known or dtype, reload=read, backend=backend, host=host)
+        restorer = cls(read(), known or dtype, reload=read, backend=backend, task=task, host=host)
         if restorer.tried:
             remember_dtype(Path(path), host.device, backend, restorer.dtype)
         restorer.tried = restorer.tried or known is not None
@@ -127,7 +135,7 @@ class Restorer:
                 "This Restorer was made of a checkpoint in memory, which it keeps no whole copy of: only one "
                 "of Restorer.from_file or get_restorer can be pickled or copied."
             )
-        return _reread, (type(self), self._file, self.dtype, self._backend_name)
+        return _reread, (type(self), self._file, self.dtype, self._backend_name, self.task)
 
     @property
     def module(self) -> nn.Module | None:
@@ -191,7 +199,7 @@ class Restorer:
             raise _damaged()
         if self._exact is None:
             with torch.inference_mode(False):  # Else nobody could move its weights outside of that mode.
-                self._exact = Restorer(self._reload(), backend=self._backend_name)
+                self._exact = Restorer(self._reload(), backend=self._backend_name, task=self.task)
         return self._exact
 
     def _restore_placed(self, crops: Tensor, host: Host, done: int, total: int) -> tuple[Tensor, Tensor]:
@@ -226,8 +234,9 @@ class Restorer:
 
     def _restore_chunk(self, crops: Tensor, host: Host) -> tuple[Tensor, Tensor]:
         faces = crops.to(host.device, torch.float32).nan_to_num().clamp(0, 1)
-        output = self._run(to_network(resize(faces, self.input_size, self.input_size)), host)
-        return from_network(output), torch.isfinite(output).flatten(1).all(dim=1)
+        picture = picture_for(self.task, resize(faces, self.input_size, self.input_size))
+        output = self._run(picture, host)
+        return face_of(self.task, output, faces), torch.isfinite(output).flatten(1).all(dim=1)
 
     def _run(self, x: Tensor, host: Host) -> Tensor:
         try:
@@ -242,8 +251,8 @@ class Restorer:
             ) from error
 
 
-def _reread(cls: type[Restorer], path: str, dtype: str, backend: str) -> Restorer:
-    return cls.from_file(path, dtype, backend=backend)
+def _reread(cls: type[Restorer], path: str, dtype: str, backend: str, task: str) -> Restorer:
+    return cls.from_file(path, dtype, backend=backend, task=task)
 
 
 def _damaged() -> DegenerateOutputError:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from ...errors import ArchitectureError
 from ...model import GpenConfig
+from ..tasks import find_task
 from .parse import Graph
 
 __all__ = ["OnnxProgram", "ProgramError", "as_program"]
@@ -25,6 +26,11 @@ class OnnxProgram:
 
     path: Path
     config: GpenConfig
+
+    @property
+    def task(self) -> str:
+        """As ``Checkpoint.task``, by the file's name alone."""
+        return find_task({}, self.path)
 
 
 class ProgramError(ArchitectureError):
