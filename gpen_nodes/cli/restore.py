@@ -83,7 +83,7 @@ def add_parsers(commands: Any) -> None:
     p.add_argument("--dtype", choices=["auto", *sorted(DTYPES)], default="auto")
     p.add_argument(
         "--backend",
-        choices=list(BACKENDS),
+        choices=["auto", *BACKENDS],
         default="folded",
         metavar="NAME",
         help="what runs the network: %(choices)s",

@@ -19,6 +19,7 @@ from ..model import Gpen, GpenConfig
 from ..torch_state import own_arithmetic
 from .backends import choose_backend, make_backend, placed, runs_programs
 from .dtypes import DTYPES
+from .engines import AUTO, choose_engine, keep_engine, recall_engine
 from .memory import is_out_of_memory, return_freed_memory
 from .precision import choose_dtype, recall_dtype
 from .tasks import face_of, picture_for
@@ -43,7 +44,8 @@ class Restorer:
         backend: what runs the network, one of ``gpen_nodes.inference.BACKENDS``: ``folded``; ``openvino`` and
             ``onnxruntime``, which want their packages; or ``cuda_graphs``, which on CUDA launches a face's
             kernels all at once; the card then holds their working memory until the host moves the network or
-            lets go of it.
+            lets go of it. ``auto`` is ``folded``, unless on a CPU ``openvino`` is installed and a trial finds
+            it quicker, as exact, and not too large.
         cuda_graphs: the same as the backend of that name.
         task: what the network was trained to do, one of ``TASKS``; None asks the checkpoint.
         host: for ``auto``, in the place of ``device``: the trial asks it for memory and for interrupts.
@@ -91,9 +93,13 @@ class Restorer:
                 self._backend_name = "onnxruntime"
         else:
             network = Gpen.from_state_dict(checkpoint.state, self.config)
-        chosen = None
+        chosen, host = None, host or LocalHost(device or "cpu")
+        self._engine_tried = False
+        if self._backend_name == AUTO:
+            engine = choose_engine(network, host, dtype)
+            self._backend_name, self._engine_tried = engine or "folded", engine is not None
         if dtype == "auto":
-            chosen = choose_dtype(network, host or LocalHost(device or "cpu"), self._backend_name)
+            chosen = choose_dtype(network, host, self._backend_name)
             dtype = chosen or "fp32"
         self.dtype, self.tried = dtype, chosen is not None
         self.backend = make_backend(self._backend_name, network, DTYPES[dtype])
@@ -116,12 +122,19 @@ class Restorer:
     ) -> Restorer:
         """Read a checkpoint of any layout that ``read_checkpoint`` knows, or an ONNX graph.
 
-        What ``auto`` finds is remembered in the user's cache folder, for this file, device and torch.
+        What either ``auto`` finds is remembered in the user's cache folder, for this file, device and torch.
         """
         read, backend = partial(read_model, path), choose_backend(backend, cuda_graphs)
         host = host or LocalHost(device or "cpu")
-        known = recall_dtype(Path(path), host.device, backend) if dtype == "auto" else None
+        if backend == AUTO:
+            backend = recall_engine(Path(path), host.device, dtype) or AUTO
+        known = None
+        if dtype == "auto" and backend != AUTO:
+            known = recall_dtype(Path(path), host.device, backend)
         restorer = cls(read(), known or dtype, reload=read, backend=backend, task=task, host=host)
+        if restorer._engine_tried:
+            backend = restorer._backend_name
+            keep_engine(Path(path), host.device, dtype, backend)
         if restorer.tried:
             remember_dtype(Path(path), host.device, backend, restorer.dtype)
         restorer.tried = restorer.tried or known is not None
