@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -22,7 +23,7 @@ Layout = Literal["flat", "bundle", "safetensors", "onnx"]
 UNKNOWN = "unknown"
 
 # GPEN's README said so until 2026-03; nothing replaced it and its repository carries no licence file.
-_RELEASED_VERSION = "GPEN-BFR-"
+_RELEASED_VERSION = re.compile(r"GPEN-BFR-\d")  # not the documents' v2.0, which whoever trains it owns
 _RELEASED_LICENCE = "non-commercial, as its authors stated; no licence file"
 
 
@@ -76,7 +77,7 @@ class Checkpoint:
         """What the file says, or what its version is known for, or ``unknown``."""
         if "license" in self.args:
             return str(self.args["license"])
-        return _RELEASED_LICENCE if self.version.startswith(_RELEASED_VERSION) else UNKNOWN
+        return _RELEASED_LICENCE if _RELEASED_VERSION.match(self.version) else UNKNOWN
 
     def sha256(self) -> str | None:
         """Of the whole file, in hexadecimal; None without a file. Reads it anew each time."""
