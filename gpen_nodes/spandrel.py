@@ -6,7 +6,7 @@ get nonsense from it: only one that crops faces itself, as chaiNNer's *Upscale F
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
 import torch.nn.functional as F
 from spandrel import (
@@ -36,7 +36,7 @@ _ENCODERS = KeyCondition.has_any(
 class FaceGpen(Gpen):
     """A GPEN for aligned faces of any side, called as chaiNNer calls its face networks."""
 
-    def forward(self, image: Tensor, **options: Any) -> tuple[Tensor, None]:
+    def forward(self, image: Tensor, **options: Any) -> tuple[Tensor, None]:  # type: ignore[override]
         """Restore faces at the side that they have, whatever side the network has.
 
         Args:
@@ -81,7 +81,7 @@ class GpenArch(Architecture[FaceGpen]):
             else f"{config.input_size}to{config.size}px"
         )
         return ImageModelDescriptor(
-            FaceGpen.from_state_dict(state, config),
+            cast("FaceGpen", FaceGpen.from_state_dict(state, config)),
             state,
             architecture=self,
             purpose="FaceSR",

@@ -143,6 +143,8 @@ def test_chainners_own_nodes_load_it_and_restore_a_photo(checkpoint, astronaut, 
     assert run.stdout.split()[-2:] == ["GPEN", "FaceSR"]
     assert "Failed inference" not in run.stderr + run.stdout  # after which it pastes the face as it was
     before, after = cv2.imread(str(source)), cv2.imread(str(result))
+    assert before is not None
+    assert after is not None
     assert after.shape == (1024, 1024, 3)
     change = np.abs(cv2.resize(before, (1024, 1024), interpolation=cv2.INTER_LANCZOS4) - after.astype(float))
     face, elsewhere = change[180:420, 340:560].mean(), change[600:].mean()

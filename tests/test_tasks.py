@@ -246,6 +246,7 @@ def test_agrees_with_the_originals_own_classes(task, network, astronaut, tmp_pat
     common = {"base_dir": str(tmp_path), "model": "random", "device": "cpu", **sides}
     crop = cv2.resize(to_uint8(astronaut)[20:240, 110:330], (64, 64), interpolation=cv2.INTER_AREA)
     image = torch.from_numpy(crop)[None].float() / 255
+    chroma = np.zeros(0)
     if task == "colorize":
         theirs = __import__("face_colorization").FaceColorization(**common)
         gray = cv2.cvtColor(cv2.cvtColor(crop, cv2.COLOR_RGB2GRAY), cv2.COLOR_GRAY2BGR)

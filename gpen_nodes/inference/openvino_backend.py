@@ -24,8 +24,10 @@ _PRECISIONS = {torch.float32: "f32", torch.bfloat16: "bf16", torch.float16: "f16
 
 @cache
 def _core(openvino: Any) -> Any:
-    """The process's one core, which stays: each new one gives its thread a stack for signals, and where two go
-    in the order in which they came, a stack is left that is no longer there. The next Ctrl-C would crash.
+    """The process's one core, which stays.
+
+    Each new one gives its thread a stack for signals. Where two go in the order in which they came, the
+    thread is left with a stack that is no longer there, and the next Ctrl-C crashes.
     """
     return openvino.Core()
 
