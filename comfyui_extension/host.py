@@ -99,15 +99,15 @@ def linked_outputs(node_id: str | None) -> list[int] | None:
     return None
 
 
-def load_model(path: Path, dtype: str = "auto") -> Restorer:
-    """The process's one restorer of a file and dtype."""
+def load_model(path: Path, dtype: str = "auto", backend: str = "folded", task: str | None = None) -> Restorer:
+    """The process's one restorer of a file, dtype, backend and task."""
     if dtype == "auto":
         half = args.force_fp16 and management.should_use_fp16(management.get_torch_device())
         dtype = "fp16" if half else "fp32" if args.force_fp32 else "auto"
     with torch.inference_mode(False):  # else the host could not move its tensors outside nodes
         # What the host caches of its nodes' outputs keeps it, and lets it go when the host frees memory.
-        model: Any = get_restorer(path, dtype, keep=False, host=ComfyHost())
-    if model.module is not None:  # an ONNX graph that onnxruntime runs has none
+        model: Any = get_restorer(path, dtype, backend=backend, task=task, keep=False, host=ComfyHost())
+    if model.module is not None:  # engines of other libraries have none
         model.patcher = patcher_of(model.module)  # The host counts an output's memory by this attribute.
     return model
 

@@ -11,8 +11,10 @@ from comfy_api.latest import ComfyExtension, io
 from torch import Tensor
 
 from gpen_nodes import (
+    BACKENDS,
     EVALUATION_RECIPE,
     ORDERS,
+    TASKS,
     AlignedFace,
     DegradationRecipe,
     GpenError,
@@ -64,6 +66,9 @@ class LoadModel(io.ComfyNode):
         inputs = [
             io.Combo.Input("model_name", options=model_names(), default=SHIPPED),
             advanced(io.Combo.Input("dtype", options=["auto", "fp32", "bf16", "fp16"], default="auto")),
+            # Optional, since graphs that were saved without them have to run.
+            advanced(io.Combo.Input("backend", options=["auto", *BACKENDS], default="folded", optional=True)),
+            advanced(io.Combo.Input("task", options=["auto", *TASKS], default="auto", optional=True)),
         ]
         return define("GPEN_LoadModel", inputs, [GpenModel.Output("model")], "load face restore model")
 
@@ -83,8 +88,11 @@ class LoadModel(io.ComfyNode):
         return str(path), status.st_mtime_ns, status.st_size
 
     @classmethod
-    def execute(cls, model_name: str, dtype: str) -> io.NodeOutput:
-        return io.NodeOutput(load_model(find_model(model_name), dtype))
+    def execute(
+        cls, model_name: str, dtype: str, backend: str = "folded", task: str = "auto"
+    ) -> io.NodeOutput:
+        chosen_task = None if task == "auto" else task
+        return io.NodeOutput(load_model(find_model(model_name), dtype, backend, chosen_task))
 
 
 class DetectAndAlign(io.ComfyNode):

@@ -6,7 +6,7 @@ import importlib
 import warnings
 from typing import TYPE_CHECKING
 
-from .checkpoints import Checkpoint, read_checkpoint, write_checkpoint
+from .checkpoints import TASKS, Checkpoint, read_checkpoint, write_checkpoint
 from .crops import replace_crops, restore_crops, restore_faces, stack_crops
 from .errors import (
     ArchitectureError,
@@ -85,6 +85,7 @@ __all__ = [
     "EVALUATION_RECIPE",
     "ORDERS",
     "SELECTION_ORDERS",
+    "TASKS",
     "TEMPLATES",
     "WEIGHT_FILES",
     "AlignOptions",

@@ -1,4 +1,4 @@
-"""Aligned crops of any number of images: restored together, or replaced by others."""
+"""Aligned crops of any number of images: restored together, replaced by others, or marked to be filled."""
 
 from __future__ import annotations
 
@@ -15,7 +15,9 @@ from .host import Host, LocalHost
 from .images import as_rgb, check_range, resize
 from .inference import Restorer
 
-__all__ = ["replace_crops", "restore_crops", "restore_faces", "stack_crops"]
+__all__ = ["replace_crops", "restore_crops", "restore_faces", "stack_crops", "with_holes"]
+
+_MISSING = 0.02  # of a mask: a pixel that has taken this much of its neighbours' damage is missing, too
 
 
 def restore_faces(
@@ -88,3 +90,8 @@ def restore_crops(restorer: Restorer, crops: Tensor, host: Host | None = None) -
     crops = as_rgb(crops)
     check_range(crops)
     return restorer.restore(crops, host or LocalHost())
+
+
+def with_holes(crop: Tensor, missing: Tensor) -> Tensor:
+    """A crop [..., 3] that is white, as networks that fill were trained, where ``missing`` is above 0."""
+    return torch.where(missing > _MISSING, 1.0, crop)

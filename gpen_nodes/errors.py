@@ -56,7 +56,13 @@ class GpenError(Exception):
 
 
 class CheckpointError(GpenError):
-    """A weight file is missing, damaged, or holds no usable weights."""
+    """A weight file is missing, damaged, or holds no usable weights.
+
+    One line, whatever names the file holds.
+    """
+
+    def __str__(self) -> str:
+        return super().__str__().replace("\n", "\\n")
 
 
 class UnsafeCheckpointError(CheckpointError):

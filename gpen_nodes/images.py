@@ -20,9 +20,11 @@ __all__ = [
     "check_range",
     "from_network",
     "from_uint8",
+    "gray_rgb",
     "resize",
     "to_network",
     "to_uint8",
+    "with_luma",
     "ycbcr",
 ]
 
@@ -87,6 +89,31 @@ def as_rgb(image: Tensor) -> Tensor:
     """Any image that ``as_batch`` takes as ``[B, H, W, 3]``: gray three times, alpha left out; a view."""
     batch = as_batch(image)[..., :3]
     return batch.expand(*batch.shape[:3], 3)
+
+
+def gray_rgb(image: Tensor) -> Tensor:
+    """The luma of ``[..., 3]``, three times; a view."""
+    return _luma(image).expand(image.shape)
+
+
+def with_luma(image: Tensor, other: Tensor) -> Tensor:
+    """The colours of one picture, the luma of another to its last digits.
+
+    Where a colour of that luma would lie outside of [0, 1] it is paler.
+
+    Args:
+        image, other: ``[..., 3]`` in [0, 1].
+    """
+    luma = _luma(other)
+    colour = image - _luma(image)
+    room = torch.where(colour > 0, 1 - luma, luma) / colour.abs().clamp(min=1e-6)
+    return (luma + colour * room.amin(-1, keepdim=True).clamp(0, 1)).clamp(0, 1)
+
+
+def _luma(image: Tensor) -> Tensor:
+    red, green, blue = image.split(1, dim=-1)
+    # Of differences, so that gray stays what it is whatever the rounding.
+    return green + LUMA[0] * (red - green) + LUMA[2] * (blue - green)
 
 
 def from_uint8(array: np.ndarray) -> Tensor:

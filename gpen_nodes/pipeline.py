@@ -9,12 +9,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from .crops import restore_faces
-from .errors import FaceError
+from .crops import restore_faces, with_holes
+from .errors import FaceError, OptionError
 from .faces import (
     AlignedFace,
     FaceChoice,
     FaceReport,
+    JudgeOptions,
     RestoreOptions,
     align_faces,
     find_faces,
@@ -25,12 +26,22 @@ from .faces import (
     template_points,
 )
 from .host import Host, LocalHost
-from .images import as_batch
+from .images import as_batch, as_rgb, with_luma
 from .inference import Restorer
 from .options import gather
 
-__all__ = ["FoundFaces", "Restoration", "check_aligned", "find_and_align", "judge_and_paste", "restore_image"]
+__all__ = [
+    "FoundFaces",
+    "Restoration",
+    "check_aligned",
+    "check_task",
+    "find_and_align",
+    "judge_and_paste",
+    "restore_image",
+]
 
+# A face that was coloured or filled is the model's alone: what the picture has there is what was wrong.
+_MODELS_OWN = JudgeOptions(colour="model", keep_detail=0, keep_front=False, guard_identity=False)
 _SURE_ENOUGH = 0.7  # for one face that is expected: a restorer's input may be blurred
 
 
@@ -42,11 +53,15 @@ class FoundFaces:
         image: [B, H, W, C] float32.
         choices: one for every face that was found.
         aligned: the selected faces with their crops.
+        task: what is to become of them, one of ``TASKS``.
+        mask: [B, H, W] in [0, 1], how far pasting is allowed; None is fully everywhere.
     """
 
     image: Tensor
     choices: tuple[FaceChoice, ...]
     aligned: tuple[AlignedFace, ...]
+    task: str = "restore"
+    mask: Tensor | None = None
 
 
 @dataclass(frozen=True)
@@ -93,6 +108,10 @@ def restore_image(
 ) -> Restoration:
     """Restore the faces of images: the five steps, which are public themselves, in one call.
 
+    What becomes of a face is the network's task (``restorer.task``). A colouring one colours faces, and every
+    pixel keeps its luma; one that fills paints what ``mask`` marks, and all else keeps its bits. What stays
+    of a picture in a restored face (``JudgeOptions``) has no meaning for these two.
+
     Args:
         image: [B, H, W, C] or [H, W, C], C of 1, 3 or 4, in [0, 1].
         restorer: the network; see ``get_restorer``.
@@ -100,34 +119,77 @@ def restore_image(
             ``softness``, ``match_colour``, ``detector``, ``min_face``, ``max_faces``, ``order`` or
             ``template``.
         mask: [B, H, W], [1, H, W] or [H, W] in [0, 1], how far pasting is allowed; None is fully everywhere.
+            A network that fills needs one: 1 where the picture is missing.
         host: device, progress and interrupts; None takes the best device of this machine.
 
     Returns:
         An image without faces comes back unchanged, and ``reports`` is empty.
 
     Raises:
-        OptionError: an unknown option, a value that makes no sense, or a mask of another size.
+        OptionError: an unknown option, a value that makes no sense, a mask of another size, or a network
+            whose task is nothing for photos.
         ImageError: an unusable image.
     """
     options = gather(RestoreOptions, options, keywords)
     host = host or LocalHost()
-    found = find_and_align(image, restorer.input_size, options, host=host)
-    return judge_and_paste(found, restore_faces(restorer, found.aligned, host), options, mask=mask, host=host)
+    found = find_and_align(image, restorer.input_size, options, task=restorer.task, mask=mask, host=host)
+    return judge_and_paste(found, restore_faces(restorer, found.aligned, host), options, host=host)
 
 
-def find_and_align(image: Tensor, size: int, options: RestoreOptions, *, host: Host) -> FoundFaces:
+def find_and_align(
+    image: Tensor,
+    size: int,
+    options: RestoreOptions,
+    *,
+    task: str = "restore",
+    mask: Tensor | None = None,
+    host: Host,
+) -> FoundFaces:
     """The first half of ``restore_image``, up to the network.
 
     Args:
-        image: as ``restore_image`` takes it.
+        image, mask: as ``restore_image`` takes them.
         size: side of the crops, in pixels.
+        task: the network's.
     """
+    check_task(task, mask, photo=True)
     batch = as_batch(image)
+    if mask is not None and tuple(mask.shape[-2:]) != tuple(batch.shape[1:3]):
+        found, expected = tuple(mask.shape), tuple(batch.shape[:3])
+        raise OptionError(f"Found a mask of shape {found}; expected {expected} or {expected[1:]}.")
+    if task == "colorize" and batch.shape[-1] == 1:
+        batch = as_rgb(batch)
     choices = select_faces(find_faces(batch, options.detect, host=host), options.select)
     selected = [choice.face for choice in choices if choice.selected]
-    return FoundFaces(
-        batch, tuple(choices), tuple(align_faces(batch, selected, size, options.align, host=host))
-    )
+    aligned = tuple(align_faces(batch, selected, size, options.align, host=host))
+    if task == "inpaint" and mask is not None and aligned:
+        marks = mask.to(batch).reshape(-1, *mask.shape[-2:], 1).expand(len(batch), -1, -1, -1)
+        holes = align_faces(marks, selected, size, options.align, host=host)
+        pairs = zip(aligned, holes, strict=True)
+        aligned = tuple(replace(face, crop=with_holes(face.crop, hole.crop)) for face, hole in pairs)
+    return FoundFaces(batch, tuple(choices), aligned, task, mask)
+
+
+def check_task(task: str, mask: Tensor | None, *, photo: bool) -> None:
+    """Make sure that a network's task is something for what it gets.
+
+    Args:
+        mask: as ``restore_image`` takes it.
+        photo: whether it gets photos; else aligned crops.
+
+    Raises:
+        OptionError: says what to do instead.
+    """
+    if task == "seg2face" and photo:
+        raise OptionError(
+            "A seg2face model makes a face of a map of its parts, which nobody finds in a photo. Give it "
+            "such maps as crops: restore_crops, or the command without --face_align."
+        )
+    if task == "inpaint" and mask is None:
+        raise OptionError(
+            "An inpaint model fills what a mask marks, and there is none. Give mask (in the command --mask), "
+            "1 or white where the picture is missing."
+        )
 
 
 def judge_and_paste(
@@ -135,13 +197,18 @@ def judge_and_paste(
     restored: Sequence[AlignedFace],
     options: RestoreOptions,
     *,
-    mask: Tensor | None = None,
     host: Host | None = None,
 ) -> Restoration:
     """The second half of ``restore_image``; ``restored`` are the aligned faces, after the network."""
+    if found.task != "restore":
+        options = replace(options, judge=_MODELS_OWN)
     verdicts = judge_faces(found.image, found.aligned, restored, options)
     faces = tuple(verdict.face for verdict in verdicts if verdict.accepted)
-    pasted, changed = paste_back(found.image, faces, options.paste, mask=mask, host=host)
+    pasted, changed = paste_back(found.image, faces, options.paste, mask=found.mask, host=host)
+    if found.task == "colorize":
+        # Crops have been resampled: the photo's own luma is sharper than theirs.
+        coloured = with_luma(pasted[..., :3], found.image[..., :3])
+        pasted[..., :3] = torch.where(changed[..., None] > 0, coloured, pasted[..., :3])
     before = tuple(face for face, verdict in zip(found.aligned, verdicts, strict=True) if verdict.accepted)
     reports = tuple(report_faces(found.choices, verdicts))
     if options.paste.strength == 0:

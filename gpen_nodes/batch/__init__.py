@@ -7,7 +7,8 @@ from .deliver import Delivery
 from .manifest import Manifest, Record, manifest_path, settings_key
 from .overlap import Steps, overlapped
 from .plan import Job, Shard, names_file, plan_jobs
-from .restoring import Engine, Outcome, Restored, Restoring, StoppableHost, failed, notes_on
+from .restoring import Engine, Restoring, StoppableHost
+from .results import Outcome, Restored, failed, notes_on
 from .search import Pictures, find_pictures
 from .signals import signals_interrupt
 

@@ -7,27 +7,28 @@ import shutil
 import threading
 import zlib
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from ..atomic import remedy
 from ..crops import replace_crops, stack_crops
-from ..errors import FaceError, GpenError
-from ..faces import RestoreOptions, judge_crop
+from ..errors import ImageError
+from ..faces import RestoreOptions
 from ..host import LocalHost
 from ..image_files import ImageFile, read_image_file, write_image_file
 from ..images import resize
 from ..inference import Restorer
-from ..pipeline import FoundFaces, Restoration, check_aligned, find_and_align, judge_and_paste
+from ..pipeline import FoundFaces, check_task, find_and_align, judge_and_paste
+from .aligned import check_crop, crop_for, restored_crop
 from .deliver import Delivery, Write
 from .manifest import settings_key
 from .plan import Job
+from .results import Outcome, Restored, notes_on
 
-__all__ = ["Engine", "Outcome", "Restored", "Restoring", "StoppableHost", "failed", "notes_on"]
+__all__ = ["Engine", "Restoring", "StoppableHost"]
 
 
 class StoppableHost(LocalHost):
@@ -50,14 +51,6 @@ class Engine:
     host: LocalHost
 
 
-@dataclass(frozen=True)
-class Outcome:
-    """What became of a picture: its entry in the report, and what the user is told."""
-
-    entry: dict[str, Any]
-    notes: tuple[str, ...] = ()
-
-
 @dataclass(frozen=True, eq=False)
 class Picture:
     """A picture that has been read. As ``Ready`` of ``overlap``."""
@@ -72,33 +65,6 @@ class Picture:
         return self.file.image.shape[1] * self.file.image.shape[2]
 
 
-@dataclass(frozen=True, eq=False)
-class Restored:
-    """What is to be written of a picture.
-
-    Attributes:
-        image: [1, H, W, C].
-        reports: plain values, one for each face that was found.
-        faces: number (None where the picture is one face) and crop before and after.
-        changed: whether any pixel may have changed.
-    """
-
-    image: Tensor
-    reports: list[dict[str, Any]]
-    faces: list[tuple[int | None, Tensor | None, Tensor | None]] = field(default_factory=list)
-    changed: bool = True
-
-    @classmethod
-    def of(cls, result: Restoration) -> Restored:
-        pairs = zip(result.aligned, result.faces, strict=True)
-        return cls(
-            result.image,
-            [report.to_dict() for report in result.reports],
-            [(number, before.crop, after.crop) for number, (before, after) in enumerate(pairs)],
-            changed=bool(result.faces),
-        )
-
-
 class Restoring:
     """How each picture of a job is restored.
 
@@ -110,6 +76,11 @@ class Restoring:
         hosts: on whose devices faces are found, in turn.
         face_align: pictures are photos; else each is one aligned face.
         force: take what does not look like an aligned face.
+        task: the network's, one of ``TASKS``.
+        mask: [1, H, W] in [0, 1], for a network that fills; of every picture's size.
+
+    Raises:
+        OptionError: a task that is nothing for such pictures, or wants a mask.
     """
 
     def __init__(
@@ -123,34 +94,48 @@ class Restoring:
         face_align: bool,
         force: bool = False,
         max_pixels: int | None = None,
+        task: str = "restore",
+        mask: Tensor | None = None,
     ) -> None:
+        check_task(task, mask, photo=face_align)
         self.options, self._settings, self._delivery = options, settings, delivery
         self._size, self._hosts = input_size, hosts
         self._face_align, self._force, self._max_pixels = face_align, force, max_pixels
+        self._task, self.mask = task, mask
 
     def read(self, job: Job) -> tuple[ImageFile, str]:
         """A picture and its key for the manifest, which is taken first: it may be changed meanwhile.
 
         Raises:
-            ImageError: it cannot be read, or its results would have too long names.
+            ImageError: it cannot be read, has another size than the mask, or results would have too long
+                names.
         """
         job.check_names()
         try:
             key = settings_key(job.source, self._settings)
         except OSError:
             key = ""  # Reading it will say why.
-        return read_image_file(job.source, self._max_pixels), key
+        file = read_image_file(job.source, self._max_pixels)
+        if self.mask is not None and self.mask.shape[1:] != file.image.shape[1:3]:
+            (height, width), (own_height, own_width) = self.mask.shape[1:], file.image.shape[1:3]
+            raise ImageError(
+                f"{job.source} has {own_width}×{own_height} px, and the mask {width}×{height}. Give a mask "
+                "of the picture's size."
+            )
+        return file, key
 
     def prepare(self, job: Job) -> Picture:
         """Read a picture and find and align its faces."""
         file, key = self.read(job)
         host = self._hosts[zlib.crc32(job.name.encode("utf-8", "surrogateescape")) % len(self._hosts)]
         if self._face_align:
-            found = find_and_align(file.image, self._size, self.options, host=host)
+            found = find_and_align(
+                file.image, self._size, self.options, task=self._task, mask=self.mask, host=host
+            )
             return Picture(file, key, stack_crops(found.aligned, self._size), found)
-        if not self._force:
-            _check_crop(file.image, self.options, host)
-        return Picture(file, key, resize(file.image, self._size, self._size))
+        if not self._force and self._task != "seg2face":
+            check_crop(file.image, self.options, host)
+        return Picture(file, key, crop_for(self._task, file.image, self.mask, self._size))
 
     @staticmethod
     def restore(engine: Engine, crops: Tensor) -> Tensor:
@@ -162,13 +147,18 @@ class Restoring:
             faces = replace_crops(picture.found.aligned, crops) if len(crops) else ()
             restored = Restored.of(judge_and_paste(picture.found, faces, self.options))
         else:
-            restored = _restored_crop(picture, crops, self.options)
+            both = picture.crops, crops
+            restored = restored_crop(self._task, picture.file.image, self.mask, both, self.options)
         return self.write(job, picture.file, picture.key, restored)
 
     def write(self, job: Job, file: ImageFile, key: str, restored: Restored) -> Outcome:
         """Write all that a picture becomes."""
         notes = notes_on(job.source, file)
         copied = _can_be_copied(job, file, restored)
+        if self._task == "colorize" and file.gray and restored.changed:
+            # Its profile, if it has one, is of grays.
+            metadata = dataclasses.replace(file.metadata, icc_profile=None)
+            file = dataclasses.replace(file, gray=False, metadata=metadata)
         if not restored.reports:
             state = "unchanged" if copied else f"only stored anew, as {job.output.suffix}"
             turns = "" if self.options.detect.quarter_turns else ", --quarter_turns faces on their side"
@@ -184,52 +174,6 @@ class Restoring:
             entry["damage"] = list(file.damage)
         self._delivery.deliver(job, key, _files(job, file, restored, copied), entry)
         return Outcome(entry, tuple(notes))
-
-
-def notes_on(source: Path, file: ImageFile) -> list[str]:
-    """A sentence for each thing that is missing of what was read."""
-    notes = [f"{source} is damaged: {what}. It is used as far as it can be read." for what in file.damage]
-    if file.frames > 1:
-        notes.append(f"{source}: only the first of {file.frames} frames is used.")
-    return notes
-
-
-def failed(job: Job, error: Exception) -> Outcome:
-    """The outcome of a picture that could not be done."""
-    if isinstance(error, GpenError):
-        said = str(error)
-    elif isinstance(error, OSError):
-        said = remedy(error)
-    elif isinstance(error, MemoryError):
-        said = "There is too little memory for it. Scale it down first."
-    else:
-        said = f"A fault of this program, please report it: {type(error).__name__}: {error}"
-    entry = {"input": str(job.source), "output": None, "faces": [], "error": said}
-    return Outcome(entry, (f"{job.source}: {said}",))
-
-
-def _check_crop(image: Tensor, options: RestoreOptions, host: LocalHost) -> None:
-    try:
-        check_aligned(image, options, host=host)
-    except FaceError as error:
-        raise FaceError(
-            f"{error} Add --face_align to find and align the faces of a photo, or --force to restore it "
-            "as it is."
-        ) from error
-
-
-def _restored_crop(picture: Picture, crops: Tensor, options: RestoreOptions) -> Restored:
-    """The whole picture is one aligned face; the result has the model's size."""
-    before = resize(picture.crops, *crops.shape[1:3])
-    face_crop, judgement, _ = judge_crop(before[0], crops[0], options)
-    restored = torch.lerp(before, face_crop[None], options.paste.strength)
-    height, width = picture.file.image.shape[1:3]
-    face = {"box": [0, 0, width, height], "landmarks": None, "score": None, "size": float(min(width, height))}
-    decided = None if judgement is None else judgement.to_dict()
-    why = "strength is 0" if options.paste.strength == 0 else "" if judgement is None else judgement.refused
-    report = face | {"image_index": 0, "selected": True, "restored": not why, "why": why}
-    report["judgement"] = decided
-    return Restored(restored, [report], [(None, picture.crops[0], restored[0])])
 
 
 def _can_be_copied(job: Job, file: ImageFile, restored: Restored) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,6 +15,7 @@ from ..errors import printable
 from ..model import DiscriminatorConfig, GpenConfig
 from ..model.encoders import ENCODERS
 from ..weight_files import sha256
+from .tasks import find_task
 
 __all__ = ["UNKNOWN", "Checkpoint", "Layout", "describe"]
 
@@ -21,7 +23,7 @@ Layout = Literal["flat", "bundle", "safetensors", "onnx"]
 UNKNOWN = "unknown"
 
 # GPEN's README said so until 2026-03; nothing replaced it and its repository carries no licence file.
-_RELEASED_VERSION = "GPEN-BFR-"
+_RELEASED_VERSION = re.compile(r"GPEN-BFR-\d")  # not the documents' v2.0, which whoever trains it owns
 _RELEASED_LICENCE = "non-commercial, as its authors stated; no licence file"
 
 
@@ -61,15 +63,33 @@ class Checkpoint:
         return str(self.args.get("version", UNKNOWN))
 
     @property
+    def task(self) -> str:
+        """What it was trained to do, one of ``TASKS``: what the file says, or else its name."""
+        return find_task(self.args, self.path)
+
+    @property
+    def lasting_args(self) -> dict[str, Any]:
+        """``args`` for another file: with the task that only this one's name may tell."""
+        return self.args if self.task == "restore" else {**self.args, "task": self.task}
+
+    @property
     def licence(self) -> str:
         """What the file says, or what its version is known for, or ``unknown``."""
         if "license" in self.args:
             return str(self.args["license"])
-        return _RELEASED_LICENCE if self.version.startswith(_RELEASED_VERSION) else UNKNOWN
+        return _RELEASED_LICENCE if _RELEASED_VERSION.match(self.version) else UNKNOWN
 
     def sha256(self) -> str | None:
         """Of the whole file, in hexadecimal; None without a file. Reads it anew each time."""
         return None if self.path is None else sha256(self.path)
+
+
+_DOES = {
+    "restore": "restores aligned faces",
+    "colorize": "colours gray faces",
+    "inpaint": "fills missing parts of faces",
+    "seg2face": "makes faces of maps of their parts",
+}
 
 
 def describe(checkpoint: Checkpoint) -> dict[str, str]:
@@ -83,7 +103,7 @@ def describe(checkpoint: Checkpoint) -> dict[str, str]:
     if isinstance(config, GpenConfig):
         encoder = ENCODERS[config.encoder].label
         features = "concatenated" if config.concat else "added"
-        facts["kind"] = "GPEN, restores aligned faces"
+        facts["kind"] = f"GPEN, {_DOES[checkpoint.task]}"
         facts["size"] = f"{config.input_size} px in, {config.size} px out"
         facts["encoder"] = f"{encoder}, features {features}"
         facts["mapper"] = f"{config.mapping_depth} layers, style of {config.style_dim}"

@@ -75,7 +75,7 @@ def _metadata(checkpoint: Checkpoint) -> dict[str, str]:
     metadata = {
         "format": "pt",  # what other readers take for "tensors of PyTorch"
         "config": json.dumps(dataclasses.asdict(checkpoint.config)),
-        "args": json.dumps(checkpoint.args),
+        "args": json.dumps(checkpoint.lasting_args),
     }
     known = {"version": checkpoint.version, "license": checkpoint.licence}
     return metadata | {name: value for name, value in known.items() if value != UNKNOWN}

@@ -44,8 +44,8 @@ def write_bundle(checkpoint: Checkpoint, dtype: torch.dtype | None, legacy: bool
     if not isinstance(config, GpenConfig):
         raise OptionError("A bundle holds a whole GPEN; this is a discriminator. Choose flat or safetensors.")
     args = {
-        "version": f"GPEN-{config.size}",
-        **checkpoint.args,
+        "version": f"GPEN-BFR-v2.0-{config.size}",
+        **checkpoint.lasting_args,
         "input_resolution": config.input_size,
         "output_resolution": config.size,
         "narrow": config.narrow,

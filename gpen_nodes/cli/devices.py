@@ -47,13 +47,16 @@ def load_engines(
     args: argparse.Namespace, weights: Path, devices: list[torch.device], stopped: threading.Event
 ) -> list[Engine]:
     backend = "cuda_graphs" if args.cuda_graphs else args.backend
-    first = get_restorer(weights, args.dtype, devices[0], backend=backend)
+    first = get_restorer(weights, args.dtype, devices[0], backend=backend, task=args.task)
     if args.size is not None and args.size != first.size:
         raise OptionError(
             f"--size {args.size} contradicts the checkpoint, which restores at {first.size} px. "
             "Leave --size out or choose another --model_path."
         )
-    others = [Restorer.from_file(str(weights), first.dtype, d, backend=backend) for d in devices[1:]]
+    others = [
+        Restorer.from_file(str(weights), first.dtype, d, backend=backend, task=first.task)
+        for d in devices[1:]
+    ]
     hosts = [StoppableHost(device, stopped) for device in devices]
     return [Engine(*pair) for pair in zip([first, *others], hosts, strict=True)]
 

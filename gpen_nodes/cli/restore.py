@@ -11,6 +11,7 @@ from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import Any
 
+from torch import Tensor
 from tqdm import tqdm
 
 from ..atomic import remedy, replacing
@@ -27,14 +28,16 @@ from ..batch import (
     overlapped,
     signals_interrupt,
 )
-from ..errors import OptionError, printable
+from ..checkpoints import TASKS
+from ..errors import ImageError, OptionError, printable
 from ..faces import ORDERS, RestoreOptions
 from ..host import LocalHost
+from ..images import gray_rgb
 from ..inference import BACKENDS, DTYPES
 from ..pipeline import restore_image
 from ..weight_files import model_path, shipped_model
 from .devices import chosen_devices, load_engines, threads_for
-from .inputs import add_max_pixels, allow_large_images, say
+from .inputs import add_max_pixels, allow_large_images, read_input, say
 from .options import add_options, chosen_options
 from .restore_plan import RestorePlan, plan_restoring
 from .tally import Tally
@@ -65,6 +68,12 @@ def add_parsers(commands: Any) -> None:
         metavar="FILE",
         help="checkpoint, or a name that gpen-nodes models lists; else the small model of the pack",
     )
+    p.add_argument(
+        "--task",
+        choices=TASKS,
+        help="what the model was trained to do; else what its file says or is called",
+    )
+    p.add_argument("--mask", metavar="FILE", help="for inpaint: white where the pictures are to be filled")
     p.add_argument("--size", type=int, metavar="PX", help="check that the model restores at this size")
     p.add_argument("--face_align", action="store_true", help="find, align, restore and paste back every face")
     add_options(p, RestoreOptions(), OPTIONS, order=ORDERS)
@@ -74,7 +83,7 @@ def add_parsers(commands: Any) -> None:
     p.add_argument("--dtype", choices=["auto", *sorted(DTYPES)], default="auto")
     p.add_argument(
         "--backend",
-        choices=list(BACKENDS),
+        choices=["auto", *BACKENDS],
         default="folded",
         metavar="NAME",
         help="what runs the network: %(choices)s",
@@ -108,6 +117,7 @@ def run(args: argparse.Namespace) -> int:
     options = chosen_options(args, RestoreOptions(), OPTIONS)
     devices = chosen_devices(args)
     weights = Path(model_path(args.model_path) if args.model_path else shipped_model())
+    mask = None if args.mask is None else _read_mask(args)
     plan = plan_restoring(args, options, weights)
     if args.dry_run:
         return _show(plan, args)
@@ -119,6 +129,11 @@ def run(args: argparse.Namespace) -> int:
         if plan.manifest is not None:
             stack.enter_context(plan.manifest.held())
         engines = load_engines(args, weights, devices, stopped)
+        task = engines[0].restorer.task
+        if mask is not None and task != "inpaint":
+            raise OptionError(
+                f"--mask is for models that fill, and {weights} is to {task}. Leave --mask out."
+            )
         delivery = Delivery(plan.manifest, plan.name)
         restoring = Restoring(
             options,
@@ -129,6 +144,8 @@ def run(args: argparse.Namespace) -> int:
             face_align=args.face_align,
             force=args.force,
             max_pixels=args.max_pixels,
+            task=task,
+            mask=mask,
         )
         folders = plan.folders()
         delivery.clear(folders)
@@ -140,6 +157,14 @@ def run(args: argparse.Namespace) -> int:
             if args.report:
                 _write_report(args.report, tally.entries)
     return tally.summarise(len(plan.finished))
+
+
+def _read_mask(args: argparse.Namespace) -> Tensor:
+    """[1, H, W] in [0, 1]."""
+    try:
+        return gray_rgb(read_input(Path(args.mask), args.max_pixels).image)[..., 0]
+    except ImageError as error:
+        raise OptionError(f"--mask: {error}") from error
 
 
 def _show(plan: RestorePlan, args: argparse.Namespace) -> int:
@@ -209,7 +234,9 @@ def _attempt(job: Job, restoring: Restoring, engine: Engine) -> Outcome | Except
         host = LocalHost(engine.host.device, show)
         try:
             file, key = restoring.read(job)
-            result = restore_image(file.image, engine.restorer, restoring.options, host=host)
+            result = restore_image(
+                file.image, engine.restorer, restoring.options, mask=restoring.mask, host=host
+            )
             return restoring.write(job, file, key, Restored.of(result))
         except Exception as error:
             return error

@@ -19,6 +19,7 @@ from ..batch import (
     names_file,
     plan_jobs,
 )
+from ..checkpoints import find_task
 from ..faces import RestoreOptions
 from ..weight_files import sha256
 
@@ -60,7 +61,7 @@ def plan_restoring(args: argparse.Namespace, options: RestoreOptions, weights: P
     jobs = plan_jobs(
         pictures.found, args.output, suffix="_restored", compare=args.compare, faces=args.save_faces
     )
-    kept = [weights, *([Path(options.detect.detector_weights)] if options.detect.detector_weights else [])]
+    kept = [weights, *(Path(one) for one in (options.detect.detector_weights, args.mask) if one)]
     is_result = manifest.made if manifest else lambda _: False
     check_plan(jobs, report=args.report, overwrite=args.overwrite, is_result=is_result, kept=kept)
     settings = {
@@ -71,6 +72,9 @@ def plan_restoring(args: argparse.Namespace, options: RestoreOptions, weights: P
             for name in ("dtype", "backend", "face_align", "force", "compare", "save_faces")
         },
     }
+    task = args.task or find_task({}, weights)  # What the file itself says is in its sum.
+    if task != "restore":
+        settings |= {"task": task, "mask": sha256(Path(args.mask)) if args.mask else None}
     jobs = [job for job in jobs if shard is None or shard.has(job.name)]
     finished = {}
     if manifest is not None and not args.redo:

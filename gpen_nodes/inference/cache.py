@@ -1,4 +1,4 @@
-"""One model in memory per file, dtype and backend, however many places ask for it."""
+"""One model in memory per file, dtype, backend and task, however many places ask for it."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ __all__ = ["forget_restorers", "get_restorer"]
 
 Stamp = tuple[int, int]  # when a file was last written, and its bytes
 _lock = threading.Lock()
-_used: WeakValueDictionary[tuple[Path, Stamp, str, str], Restorer] = WeakValueDictionary()
-_kept: dict[tuple[Path, str, str], Restorer] = {}
+_used: WeakValueDictionary[tuple[Path, Stamp, str, str, str | None], Restorer] = WeakValueDictionary()
+_kept: dict[tuple[Path, str, str, str | None], Restorer] = {}
 _chosen: dict[tuple[Path, Stamp, torch.device, str], str] = {}
 
 
@@ -29,6 +29,7 @@ def get_restorer(
     *,
     backend: str = "folded",
     cuda_graphs: bool = False,
+    task: str | None = None,
     keep: bool = True,
     host: Host | None = None,
 ) -> Restorer:
@@ -38,7 +39,7 @@ def get_restorer(
         dtype: ``fp32``, ``bf16``, ``fp16``, or ``auto``, which tries once what ``device`` does best and
             remembers it, in the user's cache folder as well.
         device: where it will run, if ``dtype`` is ``auto``; None is what ``LocalHost`` takes.
-        backend, cuda_graphs, host: as ``Restorer`` takes them.
+        backend, cuda_graphs, task, host: as ``Restorer`` takes them.
         keep: hold it until ``forget_restorers``; otherwise it goes when nobody uses it any more.
 
     Raises:
@@ -59,14 +60,14 @@ def get_restorer(
         if dtype == "auto":
             trial = path, stamp, host.device, backend
             dtype = _chosen.get(trial, dtype)
-        restorer = _used.get((path, stamp, dtype, backend))
+        restorer = _used.get((path, stamp, dtype, backend, task))
         if restorer is None:
-            restorer = Restorer.from_file(str(path), dtype, backend=backend, host=host)
+            restorer = Restorer.from_file(str(path), dtype, backend=backend, task=task, host=host)
             if trial is not None and restorer.tried:
                 _chosen[trial] = restorer.dtype
-            restorer = _used.setdefault((path, stamp, restorer.dtype, backend), restorer)
+            restorer = _used.setdefault((path, stamp, restorer.dtype, backend, task), restorer)
         if keep:
-            _kept[path, restorer.dtype, backend] = restorer
+            _kept[path, restorer.dtype, backend, task] = restorer
         return restorer
 
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import re
+from pathlib import Path
 
 import torch
 
-__all__ = ["is_out_of_memory", "return_freed_memory"]
+__all__ = ["available_memory", "is_out_of_memory", "return_freed_memory"]
 
 # CUDA, MPS; the CPU; DirectML; engines of other libraries.
 _SHORTAGE = re.compile(
@@ -22,6 +23,16 @@ def is_out_of_memory(error: BaseException) -> bool:
     if isinstance(error, torch.cuda.OutOfMemoryError):
         return True
     return isinstance(error, RuntimeError) and _SHORTAGE.search(str(error)) is not None
+
+
+def available_memory() -> int | None:
+    """Bytes of the machine's memory that programs may still take; None where the system doesn't say (Linux
+    does).
+    """
+    with contextlib.suppress(OSError, ValueError, IndexError, StopIteration):
+        lines = Path("/proc/meminfo").read_text(encoding="ascii").splitlines()
+        return next(1024 * int(line.split()[1]) for line in lines if line.startswith("MemAvailable:"))
+    return None
 
 
 def return_freed_memory() -> None:

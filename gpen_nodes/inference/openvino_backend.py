@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import io
 from collections.abc import Callable
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -19,6 +20,16 @@ from .verdicts import user_cache_folder
 __all__ = ["OpenVinoBackend"]
 
 _PRECISIONS = {torch.float32: "f32", torch.bfloat16: "bf16", torch.float16: "f16"}
+
+
+@cache
+def _core(openvino: Any) -> Any:
+    """The process's one core, which stays.
+
+    Each new one gives its thread a stack for signals. Where two go in the order in which they came, the
+    thread is left with a stack that is no longer there, and the next Ctrl-C crashes.
+    """
+    return openvino.Core()
 
 
 class OpenVinoBackend(SessionBackend):
@@ -47,7 +58,7 @@ class OpenVinoBackend(SessionBackend):
         settings["CACHE_DIR"] = str(user_cache_folder() / "openvino")
         if target == "CPU":
             settings["INFERENCE_NUM_THREADS"] = torch.get_num_threads()
-        core = self._openvino.Core()
+        core = _core(self._openvino)
         if target not in {name.split(".")[0] for name in core.available_devices}:
             raise OptionError(f"OpenVINO finds {', '.join(core.available_devices)} here, and no {target}.")
         try:

@@ -21,7 +21,7 @@ from .hardware import has_quick_bf16
 from .memory import is_out_of_memory
 from .verdicts import known_dtype
 
-__all__ = ["choose_dtype", "recall_dtype"]
+__all__ = ["CLOSE_ENOUGH", "choose_dtype", "fixed_picture", "recall_dtype", "restored"]
 
 CLOSE_ENOUGH = 40.0  # dB below the picture's range of 2: an error of 2.6 of 255
 log = logging.getLogger(__name__)
@@ -56,11 +56,11 @@ def choose_dtype(network: Gpen | OnnxProgram, host: Host, backend: str = "folded
 def _first_close_enough(network: Gpen | OnnxProgram, host: Host, backend: str, names: list[str]) -> str:
     stage = "Trying which dtype is exact"  # slow on a busy machine
     tell_stage(host, stage, 0, len(names) + 1)
-    exact = _restored(network, "fp32", host, backend)
+    exact = restored(network, "fp32", host, backend)
     for done, name in enumerate(names, 1):
         tell_stage(host, stage, done, len(names) + 1)
         try:
-            error = _restored(network, name, host, backend) - exact
+            error = restored(network, name, host, backend) - exact
         except (RuntimeError, OptionError) as reason:
             if is_out_of_memory(reason):
                 raise
@@ -75,14 +75,15 @@ def _first_close_enough(network: Gpen | OnnxProgram, host: Host, backend: str, n
     return "fp32"
 
 
-def _restored(network: Gpen | OnnxProgram, dtype: str, host: Host, backend: str) -> Tensor:
+def restored(network: Gpen | OnnxProgram, dtype: str, host: Host, backend: str) -> Tensor:
+    """The fixed picture as a network restores it, [1, 3, size, size] in [-1, 1]."""
     made = make_backend(backend, network, DTYPES[dtype])
-    picture = _fixed_picture(network.config.input_size).to(host.device)
+    picture = fixed_picture(network.config.input_size).to(host.device)
     with own_arithmetic(host.device), placed(made, host, 1):
         return made.run(picture, host.check_interrupt).clamp(-1, 1)
 
 
-def _fixed_picture(size: int) -> Tensor:
+def fixed_picture(size: int) -> Tensor:
     """Colours that change as smoothly as a blurred face's, [1, 3, size, size] in [-1, 1]."""
     generator = torch.Generator("cpu").manual_seed(0)
     coarse = torch.rand((1, 3, 16, 16), generator=generator, dtype=torch.float32, device="cpu") * 2 - 1

@@ -1,4 +1,4 @@
-"""Run a network on aligned faces: the one place in inference that knows [-1, 1] and chunks."""
+"""Run a network on aligned faces: the one place in inference that knows chunks."""
 
 from __future__ import annotations
 
@@ -11,16 +11,18 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ..checkpoints import Checkpoint, OnnxProgram, read_model
+from ..checkpoints import TASKS, Checkpoint, OnnxProgram, read_model
 from ..errors import ArchitectureError, DegenerateOutputError, ImageError, OptionError, OutOfMemoryError
 from ..host import Host, LocalHost
-from ..images import from_network, resize, to_network
+from ..images import resize
 from ..model import Gpen, GpenConfig
 from ..torch_state import own_arithmetic
 from .backends import choose_backend, make_backend, placed, runs_programs
 from .dtypes import DTYPES
+from .engines import AUTO, choose_engine, keep_engine, recall_engine
 from .memory import is_out_of_memory, return_freed_memory
 from .precision import choose_dtype, recall_dtype
+from .tasks import face_of, picture_for
 from .verdicts import remember_dtype
 
 __all__ = ["Restorer"]
@@ -42,11 +44,15 @@ class Restorer:
         backend: what runs the network, one of ``gpen_nodes.inference.BACKENDS``: ``folded``; ``openvino`` and
             ``onnxruntime``, which want their packages; or ``cuda_graphs``, which on CUDA launches a face's
             kernels all at once; the card then holds their working memory until the host moves the network or
-            lets go of it.
+            lets go of it. ``auto`` is ``folded``, unless on a CPU ``openvino`` is installed and a trial finds
+            it quicker, as exact, and not too large.
         cuda_graphs: the same as the backend of that name.
+        task: what the network was trained to do, one of ``TASKS``; None asks the checkpoint.
         host: for ``auto``, in the place of ``device``: the trial asks it for memory and for interrupts.
 
     Attributes:
+        task: what becomes of a face: ``restore`` and ``inpaint`` take it as it is, ``colorize`` takes its
+            gray and keeps its luma, ``seg2face`` takes a map of its parts.
         backend: the network as it runs.
         dtype: the one chosen.
         tried: whether ``dtype`` is what a trial found to be best; False where it was given, or where a trial
@@ -54,8 +60,8 @@ class Restorer:
 
     Raises:
         ArchitectureError: the checkpoint is a discriminator or does not fit its own config.
-        OptionError: unknown dtype or backend, or (when a face is restored) a dtype that the device cannot
-            compute in.
+        OptionError: unknown dtype, backend or task, or (when a face is restored) a dtype that the device
+            cannot compute in.
     """
 
     def __init__(
@@ -67,6 +73,7 @@ class Restorer:
         *,
         backend: str = "folded",
         cuda_graphs: bool = False,
+        task: str | None = None,
         host: Host | None = None,
     ) -> None:
         if dtype != "auto" and dtype not in DTYPES:
@@ -75,7 +82,9 @@ class Restorer:
             raise ArchitectureError(
                 f"{checkpoint.path} is a discriminator: it trains models and cannot restore."
             )
-        self.config = checkpoint.config
+        if task not in (None, *TASKS):
+            raise OptionError(f"Unknown task {task!r}; expected one of {', '.join(TASKS)}.")
+        self.config, self.task = checkpoint.config, task or checkpoint.task
         self._backend_name = choose_backend(backend, cuda_graphs)
         self._file: str | None = None
         if isinstance(checkpoint, OnnxProgram):
@@ -84,9 +93,13 @@ class Restorer:
                 self._backend_name = "onnxruntime"
         else:
             network = Gpen.from_state_dict(checkpoint.state, self.config)
-        chosen = None
+        chosen, host = None, host or LocalHost(device or "cpu")
+        self._engine_tried = False
+        if self._backend_name == AUTO:
+            engine = choose_engine(network, host, dtype)
+            self._backend_name, self._engine_tried = engine or "folded", engine is not None
         if dtype == "auto":
-            chosen = choose_dtype(network, host or LocalHost(device or "cpu"), self._backend_name)
+            chosen = choose_dtype(network, host, self._backend_name)
             dtype = chosen or "fp32"
         self.dtype, self.tried = dtype, chosen is not None
         self.backend = make_backend(self._backend_name, network, DTYPES[dtype])
@@ -104,16 +117,24 @@ class Restorer:
         *,
         backend: str = "folded",
         cuda_graphs: bool = False,
+        task: str | None = None,
         host: Host | None = None,
     ) -> Restorer:
         """Read a checkpoint of any layout that ``read_checkpoint`` knows, or an ONNX graph.
 
-        What ``auto`` finds is remembered in the user's cache folder, for this file, device and torch.
+        What either ``auto`` finds is remembered in the user's cache folder, for this file, device and torch.
         """
         read, backend = partial(read_model, path), choose_backend(backend, cuda_graphs)
         host = host or LocalHost(device or "cpu")
-        known = recall_dtype(Path(path), host.device, backend) if dtype == "auto" else None
-        restorer = cls(read(), known or dtype, reload=read, backend=backend, host=host)
+        if backend == AUTO:
+            backend = recall_engine(Path(path), host.device, dtype) or AUTO
+        known = None
+        if dtype == "auto" and backend != AUTO:
+            known = recall_dtype(Path(path), host.device, backend)
+        restorer = cls(read(), known or dtype, reload=read, backend=backend, task=task, host=host)
+        if restorer._engine_tried:
+            backend = restorer._backend_name
+            keep_engine(Path(path), host.device, dtype, backend)
         if restorer.tried:
             remember_dtype(Path(path), host.device, backend, restorer.dtype)
         restorer.tried = restorer.tried or known is not None
@@ -127,7 +148,7 @@ class Restorer:
                 "This Restorer was made of a checkpoint in memory, which it keeps no whole copy of: only one "
                 "of Restorer.from_file or get_restorer can be pickled or copied."
             )
-        return _reread, (type(self), self._file, self.dtype, self._backend_name)
+        return _reread, (type(self), self._file, self.dtype, self._backend_name, self.task)
 
     @property
     def module(self) -> nn.Module | None:
@@ -191,7 +212,7 @@ class Restorer:
             raise _damaged()
         if self._exact is None:
             with torch.inference_mode(False):  # Else nobody could move its weights outside of that mode.
-                self._exact = Restorer(self._reload(), backend=self._backend_name)
+                self._exact = Restorer(self._reload(), backend=self._backend_name, task=self.task)
         return self._exact
 
     def _restore_placed(self, crops: Tensor, host: Host, done: int, total: int) -> tuple[Tensor, Tensor]:
@@ -226,8 +247,9 @@ class Restorer:
 
     def _restore_chunk(self, crops: Tensor, host: Host) -> tuple[Tensor, Tensor]:
         faces = crops.to(host.device, torch.float32).nan_to_num().clamp(0, 1)
-        output = self._run(to_network(resize(faces, self.input_size, self.input_size)), host)
-        return from_network(output), torch.isfinite(output).flatten(1).all(dim=1)
+        picture = picture_for(self.task, resize(faces, self.input_size, self.input_size))
+        output = self._run(picture, host)
+        return face_of(self.task, output, faces), torch.isfinite(output).flatten(1).all(dim=1)
 
     def _run(self, x: Tensor, host: Host) -> Tensor:
         try:
@@ -242,8 +264,8 @@ class Restorer:
             ) from error
 
 
-def _reread(cls: type[Restorer], path: str, dtype: str, backend: str) -> Restorer:
-    return cls.from_file(path, dtype, backend=backend)
+def _reread(cls: type[Restorer], path: str, dtype: str, backend: str, task: str) -> Restorer:
+    return cls.from_file(path, dtype, backend=backend, task=task)
 
 
 def _damaged() -> DegenerateOutputError:

@@ -1,7 +1,7 @@
-"""What trials of dtypes found, remembered between processes in the user's cache folder.
+"""What trials of dtypes and engines found, remembered between processes in the user's cache folder.
 
-A verdict holds for one file's bytes, device, torch and backend: each has a small file of its own. Where the
-folder cannot be read or written, nothing is remembered, and the trial is made again.
+A verdict holds for one file's bytes, device, torch, and backend or other setting: each has a small file of
+its own. Where the folder cannot be read or written, nothing is remembered, and the trial is made again.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import hashlib
 import os
 import platform
 import sys
+from collections.abc import Container
 from pathlib import Path
 
 import torch
@@ -20,30 +21,48 @@ from ..weight_files import sha256
 from .dtypes import DTYPES
 from .hardware import has_amx
 
-__all__ = ["known_dtype", "remember_dtype", "user_cache_folder"]
+__all__ = ["known_dtype", "known_engine", "remember_dtype", "remember_engine", "user_cache_folder"]
 
 _METHOD = "1"  # to be raised when the trial, or a backend's arithmetic, changes
 
 
 def known_dtype(path: Path, device: torch.device, backend: str) -> str | None:
     """The dtype that an earlier trial chose; None if there was none."""
-    with contextlib.suppress(OSError, ValueError, RuntimeError):
-        name = _place(path, device, backend).read_text(encoding="utf-8")
-        return name if name in DTYPES else None
-    return None
+    return _known(path, device, backend, DTYPES)
 
 
 def remember_dtype(path: Path, device: torch.device, backend: str, dtype: str) -> None:
     """Keep a trial's choice."""
+    _remember(path, device, backend, dtype)
+
+
+def known_engine(path: Path, device: torch.device, setting: str) -> str | None:
+    """The engine that an earlier trial chose under the same setting; None if there was none."""
+    return _known(path, device, f"engine {setting}", ("folded", "openvino"))
+
+
+def remember_engine(path: Path, device: torch.device, setting: str, engine: str) -> None:
+    """Keep a trial's choice."""
+    _remember(path, device, f"engine {setting}", engine)
+
+
+def _known(path: Path, device: torch.device, setting: str, valid: Container[str]) -> str | None:
     with contextlib.suppress(OSError, ValueError, RuntimeError):
-        place = _place(path, device, backend)
+        name = _place(path, device, setting).read_text(encoding="utf-8")
+        return name if name in valid else None
+    return None
+
+
+def _remember(path: Path, device: torch.device, setting: str, choice: str) -> None:
+    with contextlib.suppress(OSError, ValueError, RuntimeError):
+        place = _place(path, device, setting)
         place.parent.mkdir(parents=True, exist_ok=True)
         with replacing(place) as temporary:
-            temporary.write_text(dtype, encoding="utf-8")
+            temporary.write_text(choice, encoding="utf-8")
 
 
-def _place(path: Path, device: torch.device, backend: str) -> Path:
-    facts = (_METHOD, sha256(path), _described(device), torch.__version__, backend)
+def _place(path: Path, device: torch.device, setting: str) -> Path:
+    facts = (_METHOD, sha256(path), _described(device), torch.__version__, setting)
     return user_cache_folder() / "dtypes" / hashlib.sha256("\n".join(facts).encode()).hexdigest()
 
 

@@ -132,6 +132,7 @@ def pickles() -> dict[str, bytes]:
         "name of a megabyte": as_zip(
             PROTO + b"}" + string("w" * 10**6) + tensor("1", "1") + b"s.", _0=bytes(4)
         ),
+        "line break in a record's name": as_zip(PROTO + b"}.").replace(b"a/data.pkl", b"a\nd\tta.pkl"),
         "asks under a name": as_zip(PROTO + b"cx\x1b[2J\ny\n."),
     }
 

@@ -68,7 +68,7 @@ def test_the_resnet_model(tmp_path: Path, resnet: Checkpoint, layout: Layout) ->
     write_checkpoint(resnet, tmp_path / "weights", layout, torch.float16)
     found = read_checkpoint(tmp_path / "weights")
     assert_same(found, resnet, torch.float16)
-    assert found.licence.startswith("non-commercial")
+    assert (found.version, found.licence) == ("GPEN-BFR-v2.0-64", "unknown")
 
 
 def test_a_discriminator(tmp_path: Path, discriminator: Checkpoint) -> None:
@@ -124,7 +124,9 @@ def test_a_bundle_is_as_documented(tmp_path: Path, small: Checkpoint, legacy: bo
     assert list(loaded) == ["encoder", "mapper", "generator", "args"]
     assert isinstance(loaded["args"], argparse.Namespace)
     assert (loaded["args"].input_resolution, loaded["args"].output_resolution) == (64, 64)
-    assert loaded["args"].version == "GPEN-64"
+    assert loaded["args"].version == "GPEN-BFR-v2.0-64"
+    assert not hasattr(loaded["args"], "task")
+    assert read_checkpoint(tmp_path / "b.pth").licence == "unknown"  # whose weights they are nobody said
     assert not hasattr(loaded["args"], "license")
     content = (tmp_path / "b.pth").read_bytes()
     if not legacy:

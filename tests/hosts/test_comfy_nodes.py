@@ -18,6 +18,8 @@ from PIL import Image
 
 import gpen_nodes
 from gpen_nodes import (
+    BACKENDS,
+    TASKS,
     ArchitectureError,
     ImageError,
     MissingWeightsError,
@@ -248,6 +250,43 @@ def test_what_is_no_gpen_says_what_it_is(models, run):
         save_file({f"params_ema.{name}": torch.zeros(3)}, models / "gpen" / "other.safetensors")
         with pytest.raises(ArchitectureError, match=rf"other\.safetensors.*{said}"):
             run("GPEN_LoadModel", model_name="other.safetensors")
+
+
+def test_the_loader_offers_every_backend_and_task_of_the_core(comfyui):
+    optional = comfyui.nodes["GPEN_LoadModel"].GET_NODE_INFO_V1()["input"]["optional"]
+    offered = {name: spec[1].get("options") or spec[0] for name, spec in optional.items()}
+    assert offered == {"backend": ["auto", *BACKENDS], "task": ["auto", *TASKS]}
+
+
+@pytest.mark.parametrize("engine", ["onnxruntime", "openvino"])
+def test_an_engine_of_another_package_restores_in_the_graph(engine, models, run, tiny_checkpoint, astronaut):
+    pytest.importorskip(engine)
+    shutil.copy(tiny_checkpoint, models / "gpen" / "tiny.safetensors")
+    ours, theirs = (
+        run("GPEN_LoadModel", model_name="tiny.safetensors", dtype="fp32", backend=name)[0]
+        for name in ("folded", engine)
+    )
+    assert theirs.module is None
+    crops = astronaut[None, :64, :64]
+    pair = [run("GPEN_Restore", model=model, crops=crops)[1] for model in (ours, theirs)]
+    torch.testing.assert_close(*pair, atol=1e-4, rtol=0)
+
+
+def test_models_of_other_tasks_do_theirs_in_the_same_nodes(models, run, tiny_checkpoint, astronaut):
+    for name in ("GPEN-Colorization-64.safetensors", "mine.safetensors"):
+        shutil.copy(tiny_checkpoint, models / "gpen" / name)
+    photo, mask = astronaut[None], torch.zeros(1, 512, 512)
+    mask[:, 120:135, 200:240] = 1
+    colours = run("GPEN_LoadModel", model_name="GPEN-Colorization-64.safetensors")[0]
+    restored = run("GPEN_RestoreFaces", image=photo, model=colours)[0]
+    luma = torch.tensor([0.299, 0.587, 0.114])
+    assert ((restored - photo) @ luma).abs().max() < 1e-4
+    assert not torch.equal(restored, photo)
+    fills = run("GPEN_LoadModel", model_name="mine.safetensors", task="inpaint")[0]
+    filled = run("GPEN_RestoreFaces", image=photo, model=fills, mask=mask)[0]
+    assert torch.equal((filled != photo).any(-1), mask > 0)
+    with pytest.raises(OptionError, match="mask"):
+        run("GPEN_RestoreFaces", image=photo, model=fills)
 
 
 def test_one_model_for_each_file_and_dtype(comfyui, models, run, tiny_checkpoint):

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import math
 import pickle
+import subprocess
 import sys
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -62,6 +64,22 @@ def engine(request):
 
 def decibels(faces, expected):
     return 10 * math.log10(1 / (faces - expected).square().mean().item())
+
+
+def test_ctrl_c_arrives_after_models_have_come_and_gone(engine, tiny_checkpoint):
+    """OpenVINO gives the thread another stack for signals, and a second one of it took back the first."""
+    script = (
+        "import os, signal, sys, torch; from gpen_nodes import LocalHost, Restorer;"
+        "signal.signal(signal.SIGINT, lambda *_: print('came'));"
+        "make = lambda: Restorer.from_file(sys.argv[1], backend=sys.argv[2]);"
+        "one, two = make(), make(); crops = torch.rand(1, 64, 64, 3);"
+        "one.restore(crops, LocalHost('cpu')); two.restore(crops, LocalHost('cpu'));"
+        "del one; del two;"
+        "os.kill(os.getpid(), signal.SIGINT)"
+    )
+    command = [sys.executable, "-c", script, str(tiny_checkpoint), engine]
+    run = subprocess.run(command, cwd=Path(__file__).parents[2], capture_output=True, text=True)
+    assert (run.returncode, run.stdout.split()) == (0, ["came"]), run.stderr
 
 
 def test_an_engine_gives_the_same_faces(engine, tiny_checkpoint):

@@ -64,6 +64,32 @@ def test_whole_output_agrees_with_a_checkout_of_the_original(size, multiplier, n
     sys.modules.pop("gpen_model", None)
 
 
+@pytest.mark.skipif(
+    "GPEN_REFERENCE" not in os.environ, reason="GPEN_REFERENCE names no checkout of yangxy/GPEN"
+)
+def test_the_super_resolving_variant_agrees_with_the_original_on_the_same_noise(monkeypatch):
+    """Which draws it anew for each call; ours comes from a seed, the same for every face."""
+    monkeypatch.syspath_prepend(str(Path(os.environ["GPEN_REFERENCE"]) / "face_model"))
+    module = pytest.importorskip("gpen_model")
+    original = module.FullGenerator_SR(64, 256, 512, 8, 1, narrow=0.25, device="cpu")
+    ours = Gpen(GpenConfig(256, 64, 0.25, 1))
+    original.load_state_dict(to_released_names(ours.state_dict()))
+    own, drawn = module.NoiseInjection.forward, []
+
+    def forward(self, image, noise=None):
+        if noise is None:
+            drawn.append(image.shape[2])
+            noise = Gpen.noise(image.shape[1], image.shape[2], like=image)
+        return own(self, image, noise)
+
+    monkeypatch.setattr(module.NoiseInjection, "forward", forward)
+    with torch.no_grad():
+        x = recipe.picture(64)
+        assert decibels(ours(x), original(x)[0]) >= 100
+    assert drawn == [128, 128, 256, 256]
+    sys.modules.pop("gpen_model", None)
+
+
 def test_a_batch_is_its_faces_one_by_one():
     network = golden_network({"size": 64, "multiplier": 1, "narrow": 0.125, "concat": True})
     x = recipe.picture(64, batch=3)

@@ -174,4 +174,7 @@ def test_the_large_models_are_trained_as_documented():
     assert [getattr(config, term) for term in terms] == [1.0, 0.05, 0.1, 0.005, 0.1]
     assert (config.steps, config.rate(0), config.rate(800_000)) == (1_000_000, 2e-4, 2e-5)
     assert (config.recipe.scale, config.recipe.blur_sigma) == ((2, 16), (0, 3))
-    assert (config.narrow, config.multiplier, config.style_dim, config.mapping_depth) == (1, 2, 512, 8)
+    for size in (1024, 2048):
+        config = read_config(ROOT / "configs" / f"gpen-bfr-{size}.toml")
+        assert (config.encoder, config.mapping_depth, config.style_dim) == ("resnet50", 2, 512)
+        assert (config.narrow, config.multiplier) == (1, 2)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from ...errors import ArchitectureError
 from ...model import GpenConfig
+from ..tasks import find_task
 
 if TYPE_CHECKING:
     from .parse import Graph
@@ -28,6 +29,11 @@ class OnnxProgram:
 
     path: Path
     config: GpenConfig
+
+    @property
+    def task(self) -> str:
+        """As ``Checkpoint.task``, by the file's name alone."""
+        return find_task({}, self.path)
 
 
 class ProgramError(ArchitectureError):

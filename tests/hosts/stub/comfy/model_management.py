@@ -45,6 +45,11 @@ def get_free_memory(device):
     return 2**34
 
 
+def free_memory(memory_required, device):
+    """Models go until so much is free; here it always is."""
+    return []
+
+
 def load_models_gpu(models, memory_required=0, force_full_load=False):
     """Where memory is short, what isn't made of the host's own layers stays behind; nothing tells."""
     for patcher in models:
