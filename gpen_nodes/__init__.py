@@ -40,6 +40,7 @@ from .faces import (
     align_face,
     align_faces,
     detect_faces,
+    detector_weights,
     draw_faces,
     face_likeness,
     find_faces,
@@ -48,6 +49,7 @@ from .faces import (
     judge_faces,
     paste_back,
     select_faces,
+    usable_detectors,
 )
 from .host import Host, LocalHost
 from .images import from_uint8, to_uint8
@@ -66,7 +68,13 @@ from .weight_files import (
 )
 
 if TYPE_CHECKING:
-    from .image_files import ImageFile, read_image_file, write_image_file
+    from .image_files import (
+        ImageFile,
+        decode_image_file,
+        encode_image_file,
+        read_image_file,
+        write_image_file,
+    )
 
 __version__ = "0.1.0"
 
@@ -120,9 +128,12 @@ __all__ = [
     "align_faces",
     "apply_degradation",
     "check_aligned",
+    "decode_image_file",
     "degrade",
     "detect_faces",
+    "detector_weights",
     "draw_faces",
+    "encode_image_file",
     "face_likeness",
     "find_checkpoints",
     "find_faces",
@@ -146,6 +157,7 @@ __all__ = [
     "shipped_model",
     "stack_crops",
     "to_uint8",
+    "usable_detectors",
     "write_checkpoint",
     "write_image_file",
 ]
@@ -159,7 +171,8 @@ _RENAMED = {
 }
 
 
-_ON_FIRST_USE = ("ImageFile", "read_image_file", "write_image_file")  # a host reads its files itself
+# A host reads its files itself.
+_ON_FIRST_USE = ("ImageFile", "decode_image_file", "encode_image_file", "read_image_file", "write_image_file")
 
 
 def __getattr__(name: str) -> object:
