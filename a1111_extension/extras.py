@@ -17,6 +17,7 @@ from PIL import Image
 
 from gpen_nodes import from_uint8, to_uint8
 
+from .film import restore_film
 from .host import SDNEXT, Stopped
 from .models import SHIPPED, model_files
 from .restore import count, restore
@@ -70,18 +71,26 @@ class GpenExtras(scripts_postprocessing.ScriptPostprocessing):
         visibility: float | None = None,
         **chosen: Any,
     ) -> None:
-        """Restore ``pp.image``. The host's API gives None for everything: off.
+        """Restore ``pp.image``, or SD.Next's ``pp.video``. The host's API gives None for everything: off.
 
         A failure costs no image: it stays as it is, and its infotext says why.
         """
-        if not enable or not visibility or pp.image is None:  # None: a film of SD.Next's
+        film = getattr(pp, "video", None) if pp.image is None else None
+        if not enable or not visibility or (pp.image is None and film is None):
             return
         pp.info.update(dict.fromkeys(NAMES.values()))  # of an earlier image of the batch
         chosen = {name: value for name, value in chosen.items() if value is not None}
         try:
-            pp.image, faces = _restored(pp.image, visibility, **chosen)
+            options = _options(visibility, **chosen)
+            if film is None:
+                pp.image, faces = _restored(pp.image, options)
+            else:
+                pp.video, faces = restore_film(film, options)
         except (Stopped, *FAILURES) as error:
-            pp.info[OUTCOME] = f"not restored: {tell(error)}"
+            sentence = f"not restored: {tell(error)}"
+            pp.info[OUTCOME] = sentence
+            if film is not None:  # of which the page shows no infotext
+                gr.Warning(f"GPEN: {sentence}")
             return
         pp.info[OUTCOME] = faces
         if not faces.startswith("0 "):
@@ -90,13 +99,17 @@ class GpenExtras(scripts_postprocessing.ScriptPostprocessing):
             pp.info.update({NAMES[name]: value for name, value in said.items()})
 
 
-def _restored(
-    image: Image.Image, visibility: float, *, strength: float = 1, size: str = AS_THE_MODEL, **options: Any
-) -> tuple[Image.Image, str]:
-    """The image with its faces restored and its alpha as it was, and how many faces that are."""
-    pixels = from_uint8(np.array(image.convert("RGB")))
+def _options(
+    visibility: float, *, strength: float = 1, size: str = AS_THE_MODEL, **options: Any
+) -> dict[str, Any]:
+    """Those of ``restore``."""
     side = None if size == AS_THE_MODEL else int(size)
-    result = restore(pixels, size=side, strength=strength * visibility, **as_options(options))
+    return {"size": side, "strength": strength * visibility, **as_options(options)}
+
+
+def _restored(image: Image.Image, options: dict[str, Any]) -> tuple[Image.Image, str]:
+    """The image with its faces restored and its alpha as it was, and how many faces that are."""
+    result = restore(from_uint8(np.array(image.convert("RGB"))), **options)
     restored = Image.fromarray(to_uint8(result.image[0]))
     if "A" in image.getbands():
         restored.putalpha(image.getchannel("A"))

@@ -67,6 +67,7 @@ class NextOptions(Options):
     def __init__(self):
         super().__init__()
         self.data.clear()
+        self.outdir_samples = self.outdir_video = ""
 
     def add_option(self, key, info):
         self.data_labels[key] = info
@@ -98,6 +99,7 @@ class FaceRestoration:
         return "None"
 
 
+warnings: list[str] = []  # on the page
 entered: list[Component] = []  # layouts, in the order in which they were opened
 
 
@@ -194,6 +196,8 @@ def build(host: str, folder: Path) -> dict[str, ModuleType]:
 def _make_next(known: dict[str, dict[str, Any]]) -> None:
     """What is elsewhere in SD.Next, or nothing but its name."""
     known["modules.shared"]["api"] = None  # until it has started
+    known["modules.paths"]["resolve_output_path"] = lambda base_path, specific_path: specific_path
+    known["gradio"]["Warning"] = warnings.append
     known["modules.scripts_postprocessing"]["PostprocessedImage"] = NextPostprocessed
     known["modules.scripts_manager"] = {"scripts_current": None}
     known["modules.infotext_utils"] = {}  # "a1111 compatibility module: unused"

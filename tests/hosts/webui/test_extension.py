@@ -341,14 +341,6 @@ def test_extras_restores_and_keeps_alpha_and_metadata(extras, portrait, expected
     assert info["GPEN faces"] == "1 of 1"
 
 
-def test_a_film_passes(host):
-    """SD.Next's Process Video has no image."""
-    pp = host.modules["modules.scripts_postprocessing"].PostprocessedImage(None)
-    host.script.GpenExtras().process(pp, enable=True, visibility=1)
-    assert pp.image is None
-    assert pp.info == {}
-
-
 def test_what_only_the_api_gives_is_said_where_it_differs(extras, portrait):
     values = {"enable": True, "visibility": 1, "strength": 1.0, "size": "as the model", "max_faces": 0}
     _, info = extras(portrait, **values)
