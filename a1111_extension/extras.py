@@ -52,7 +52,7 @@ class GpenExtras(scripts_postprocessing.ScriptPostprocessing):
     order = 1500  # after the upscaler (1000), before GFPGAN (2000)
 
     def ui(self) -> dict[str, Any]:
-        runner = _runner()
+        runner = self._runner()
         tab = "extras" if runner is None else "img2img" if runner is scripts.scripts_img2img else "txt2img"
         with _section(f"{tab}_gpen", folded=runner is not None) as enable:
             controls = _controls(f"{tab}_gpen")
@@ -63,6 +63,14 @@ class GpenExtras(scripts_postprocessing.ScriptPostprocessing):
                 runner.infotext_fields += fields
                 runner.paste_field_names += list(NAMES.values())
         return {"enable": enable, **controls}
+
+    def _runner(self) -> Any:
+        """Whose page is being made: of txt2img or img2img, or None of Extras."""
+        if not SDNEXT:
+            return scripts.scripts_current
+        # There the last page's runner stays, and ``scripts`` has a copy from before; but only a script of
+        # Extras is told its file.
+        return None if self.filename else importlib.import_module("modules.scripts_manager").scripts_current
 
     def process(
         self,
@@ -115,13 +123,6 @@ def _restored(image: Image.Image, options: dict[str, Any]) -> tuple[Image.Image,
         restored.putalpha(image.getchannel("A"))
     restored.info.update(image.info)
     return restored, count(result)
-
-
-def _runner() -> Any:
-    """Whose page is being made: of txt2img or img2img, or None of Extras."""
-    # SD.Next's ``scripts`` is a copy of names, made before there are pages.
-    name = "modules.scripts_manager" if SDNEXT else "modules.scripts"
-    return importlib.import_module(name).scripts_current
 
 
 @contextmanager

@@ -79,7 +79,7 @@ class Script:
 
 
 class ScriptPostprocessing:
-    order, name = 1000, None
+    order, name, filename = 1000, None, None
 
 
 class PostprocessedImage:
@@ -199,7 +199,8 @@ def _make_next(known: dict[str, dict[str, Any]]) -> None:
     known["modules.paths"]["resolve_output_path"] = lambda base_path, specific_path: specific_path
     known["gradio"]["Warning"] = warnings.append
     known["modules.scripts_postprocessing"]["PostprocessedImage"] = NextPostprocessed
-    known["modules.scripts_manager"] = {"scripts_current": None}
+    left = SimpleNamespace(infotext_fields=[], paste_field_names=[])  # of the last page that was made
+    known["modules.scripts_manager"] = {"scripts_current": left}
     known["modules.infotext_utils"] = {}  # "a1111 compatibility module: unused"
     parse = {"parse_generation_parameters": parse_next}
     known["modules.generation_parameters_copypaste"] = parse

@@ -274,9 +274,16 @@ def test_a_picture_without_faces_does_not_claim_one(restorer, generation):
 # Extras
 
 
+def section(host, in_extras=True):
+    """The controls, as the host has them made."""
+    script = host.script.GpenExtras()
+    script.filename = "gpen.py" if in_extras else None
+    return script.ui()
+
+
 def test_controls_are_the_published_ones(host):
     """Scripts in the world give them as a list, in this order. What changes here breaks those."""
-    controls = host.script.GpenExtras().ui()
+    controls = section(host)
     found = [[name, one.value] for name, one in controls.items()]
     assert found == json.loads((HERE / "contract.json").read_text())["extras"]
     assert host.script.GpenExtras.order == 1500
@@ -289,17 +296,14 @@ def test_controls_are_the_published_ones(host):
 def test_the_section_is_on_by_a_control_that_the_host_draws(host):
     """SD.Next's accordion around each script switches nothing on, nor does its InputAccordion."""
     stub.entered.clear()
-    enable = host.script.GpenExtras().ui()["enable"]
+    enable = section(host)["enable"]
     if host.name != "sdnext":
         assert isinstance(enable, stub.InputAccordion)
         return
     assert type(enable) is stub.Checkbox
     assert enable.options["label"] == "Restore faces with GPEN"
     assert not any(isinstance(one, stub.InputAccordion) or one.args == ("GPEN",) for one in stub.entered)
-    host.modules["modules.scripts_manager"].scripts_current = SimpleNamespace(
-        infotext_fields=[], paste_field_names=[]
-    )
-    host.script.GpenExtras().ui()
+    section(host, in_extras=False)
     assert [one.args for one in stub.entered].count(("GPEN",)) == 1  # there it folds
 
 
@@ -310,7 +314,7 @@ def test_only_detectors_that_can_run_are_offered(host, monkeypatch):
     (host.folder / "GFPGAN" / "detection_Resnet50_Final.pth").touch()
     found = importlib.util.find_spec("facexlib")
     assert ("retinaface_resnet50" in models.detectors()) == (found is not None)
-    choices = host.script.GpenExtras().ui()["detector"].options["choices"]
+    choices = section(host)["detector"].options["choices"]
     assert choices == [*models.detectors()]
     real = importlib.util.find_spec
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "facexlib" else real(name))
@@ -410,7 +414,7 @@ def test_settings_paste_back_in_the_main_page_and_in_extras(host, portrait):
     scripts = host.modules["modules.scripts_manager" if host.name == "sdnext" else "modules.scripts"]
     runner = SimpleNamespace(infotext_fields=[], paste_field_names=[])
     scripts.scripts_current = runner
-    controls = host.script.GpenExtras().ui()
+    controls = section(host, in_extras=False)
     pasted = {key: one for one, key in runner.infotext_fields if isinstance(key, str)}
     assert pasted["GPEN order"] is controls["order"]
     enabled = next(key for one, key in runner.infotext_fields if one is controls["enable"])
@@ -429,7 +433,7 @@ def test_the_paste_button_reads_the_pages_picture(host, portrait, monkeypatch):
     picture = SimpleNamespace(elem_id="extras_image")
     page = SimpleNamespace(blocks={1: object(), 2: picture})
     monkeypatch.setattr(host.modules["gradio.context"].Context, "root_block", page)
-    controls = host.script.GpenExtras().ui()
+    controls = section(host)
     (button,) = made
     assert button.inputs == [picture]
     portrait = portrait.copy()

@@ -1,6 +1,7 @@
 """An extension for tests: whatever a network with random weights samples, a face is painted.
 
-``/test/portrait`` gives the host's own call of its restorer on that face; ``/test/memory`` what GPEN keeps.
+``/test/portrait`` gives the host's own call of its restorer on that face; ``/test/memory`` what GPEN keeps;
+``/test/film`` what SD.Next's Process Video makes of a film.
 """
 
 # Runs inside the WebUI, whose modules these are.
@@ -8,14 +9,18 @@
 
 import base64
 import gc
+import importlib.util
 import io
 import os
 import sys
 
 import numpy as np
 import torch
-from modules import call_queue, devices, face_restoration, script_callbacks, scripts, shared
+from modules import call_queue, devices, postprocessing, script_callbacks, scripts, shared
 from PIL import Image
+
+if importlib.util.find_spec("modules.face_restoration"):
+    from modules import face_restoration
 
 cleared = []  # a call of the host's devices.torch_gc each
 
@@ -35,6 +40,29 @@ def restored():
     return {"image": base64.b64encode(stream.getvalue()).decode()}
 
 
+def film(path: str):
+    """As its page does it."""
+    chosen = {"GPEN": {"enable": True, "visibility": 1.0}}
+    with call_queue.queue_lock:
+        rest = dict.fromkeys(
+            ("image", "input_dir", "output_dir", "extras_upscaler_1", "extras_upscaler_2"), ""
+        )
+        numbers = dict.fromkeys(("upscaling_resize", "upscaling_resize_w", "upscaling_resize_h"), 1)
+        _, made, info, _ = postprocessing.run_extras(
+            3,
+            0,
+            image_folder=[],
+            video=path,
+            show_extras_results=True,
+            upscaling_crop=False,
+            extras_upscaler_2_visibility=0,
+            script_args=chosen,
+            **rest,
+            **numbers,
+        )
+    return {"film": made, "info": info}
+
+
 def memory():
     """GPEN's networks, also those only waiting for the garbage collector; how often the device was cleared;
     GPEN's device where the host names "meta"."""
@@ -50,6 +78,7 @@ def memory():
 def started(demo, app):
     app.add_api_route("/test/portrait", restored, methods=["GET"])
     app.add_api_route("/test/memory", memory, methods=["GET"])
+    app.add_api_route("/test/film", film, methods=["GET"])
     clear = devices.torch_gc
     devices.torch_gc = lambda: cleared.append(1) or clear()
 
