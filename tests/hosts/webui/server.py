@@ -42,6 +42,9 @@ def kind(folder: str) -> str:
     return next((name for mark, name in marks.items() if Path(folder, mark).exists()), "a1111")
 
 
+HAS_RESTORERS = bool(WEBUI_DIR) and kind(WEBUI_DIR) != "sdnext"
+
+
 class Server:
     """The host with a folder of its own for models, extensions and results, and a copy of this extension.
 

@@ -11,10 +11,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tests.hosts.webui.server import encoded
+from tests.hosts.webui.server import HAS_RESTORERS, encoded
 
 playwright = pytest.importorskip("playwright.sync_api")
 
+pytestmark = pytest.mark.skipif(not HAS_RESTORERS, reason="no WebUI whose page this is")
 OPTIONS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--disable-background-networking"]
 # The result's address; the previews of a host at work are data.
 SHOWN = """[...document.querySelectorAll('#extras_gallery img')]

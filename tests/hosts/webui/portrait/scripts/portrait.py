@@ -1,7 +1,7 @@
 """An extension for tests: whatever a network with random weights samples, a face is painted.
 
 ``/test/portrait`` gives the host's own call of its restorer on that face; ``/test/memory`` what GPEN keeps;
-``/test/film`` what SD.Next's Process Video makes of a film.
+``/test/processed`` what SD.Next's page Process makes of a file.
 """
 
 # Runs inside the WebUI, whose modules these are.
@@ -40,27 +40,21 @@ def restored():
     return {"image": base64.b64encode(stream.getvalue()).decode()}
 
 
-def film(path: str):
-    """As its page does it."""
+def processed(path: str, film: bool = False):
+    """What SD.Next's page Process makes of a file with GPEN alone; its API drops what it says of it."""
+    none = dict.fromkeys(("upscaling_resize", "upscaling_resize_w", "upscaling_resize_h", "upscaling_crop"))
+    none |= dict.fromkeys(("extras_upscaler_1", "extras_upscaler_2", "extras_upscaler_2_visibility"))
+    none |= dict.fromkeys(("image_folder", "input_dir", "output_dir", "show_extras_results", "resize_mode"))
     chosen = {"GPEN": {"enable": True, "visibility": 1.0}}
+    image = None if film else Image.open(path)
     with call_queue.queue_lock:
-        rest = dict.fromkeys(
-            ("image", "input_dir", "output_dir", "extras_upscaler_1", "extras_upscaler_2"), ""
+        made, video, info, _ = postprocessing.run_extras(
+            3 if film else 0, image=image, video=path, save_output=False, script_args=chosen, **none
         )
-        numbers = dict.fromkeys(("upscaling_resize", "upscaling_resize_w", "upscaling_resize_h"), 1)
-        _, made, info, _ = postprocessing.run_extras(
-            3,
-            0,
-            image_folder=[],
-            video=path,
-            show_extras_results=True,
-            upscaling_crop=False,
-            extras_upscaler_2_visibility=0,
-            script_args=chosen,
-            **rest,
-            **numbers,
-        )
-    return {"film": made, "info": info}
+    stream = io.BytesIO()
+    if made:
+        made[0].save(stream, "PNG")
+    return {"image": base64.b64encode(stream.getvalue()).decode(), "film": video, "info": info}
 
 
 def memory():
@@ -78,7 +72,7 @@ def memory():
 def started(demo, app):
     app.add_api_route("/test/portrait", restored, methods=["GET"])
     app.add_api_route("/test/memory", memory, methods=["GET"])
-    app.add_api_route("/test/film", film, methods=["GET"])
+    app.add_api_route("/test/processed", processed, methods=["GET"])
     clear = devices.torch_gc
     devices.torch_gc = lambda: cleared.append(1) or clear()
 
