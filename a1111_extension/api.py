@@ -205,7 +205,7 @@ def _max_pixels(length: int) -> int:
 
 def _guards() -> list[Any]:
     """The host's own check of who asks, else one by its flags' accounts; nothing where it has none."""
-    own = getattr(shared, "api", None)  # SD.Next's
+    own: Any = getattr(shared, "api", None)  # SD.Next's
     if getattr(own, "credentials", None):
         return [Depends(own.auth)]
     flags = shared.cmd_opts

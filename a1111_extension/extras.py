@@ -83,21 +83,21 @@ class GpenExtras(scripts_postprocessing.ScriptPostprocessing):
 
         A failure costs no image: it stays as it is, and its infotext says why.
         """
-        film = getattr(pp, "video", None) if pp.image is None else None
-        if not enable or not visibility or (pp.image is None and film is None):
+        image, film = pp.image, getattr(pp, "video", None)
+        if not enable or not visibility or (image is None and film is None):
             return
         pp.info.update(dict.fromkeys(NAMES.values()))  # of an earlier image of the batch
         chosen = {name: value for name, value in chosen.items() if value is not None}
         try:
             options = _options(visibility, **chosen)
-            if film is None:
-                pp.image, faces = _restored(pp.image, options)
+            if image is not None:
+                pp.image, faces = _restored(image, options)
             else:
                 pp.video, faces = restore_film(film, options)
         except (Stopped, *FAILURES) as error:
             sentence = f"not restored: {tell(error)}"
             pp.info[OUTCOME] = sentence
-            if film is not None:  # of which the page shows no infotext
+            if image is None:  # of films the page shows no infotext
                 gr.Warning(f"GPEN: {sentence}")
             return
         pp.info[OUTCOME] = faces

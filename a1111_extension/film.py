@@ -44,7 +44,7 @@ def restore_film(path: str, options: dict[str, Any]) -> tuple[str, str]:
         with av.open(path) as film, av.open(str(unfinished), "w") as made:
             restored, frames = _restore_frames(film, made, options)
         unfinished.replace(target)
-    except av.FFmpegError as error:
+    except av.error.FFmpegError as error:
         raise ImageError(
             f"{Path(path).name} can't be restored as a film: {error}. Save it as MP4."
         ) from error

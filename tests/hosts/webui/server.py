@@ -31,8 +31,8 @@ PARTS = ("a1111_extension", "gpen_nodes", "scripts", "weights", "__init__.py", "
 FLAGS = """--skip-prepare-environment --skip-torch-cuda-test --skip-version-check --no-download-sd-model
     --no-half --skip-load-model-at-start"""
 CPU = "--use-cpu all --always-cpu"
-# SD.Next's installer would else change the packages that are there.
-SDNEXT = "--skip-all --skip-torch --skip-requirements --skip-git --skip-env --ignore"
+# SD.Next takes no flag that it doesn't know, and its installer would change the packages that are there.
+SDNEXT = "--skip-all --skip-torch --skip-requirements --skip-git --skip-env --ignore --use-cpu all --no-half"
 GENERATION = {"prompt": "a", "steps": 1, "width": 64, "height": 64, "cfg_scale": 1, "sampler_name": "Euler"}
 
 
@@ -70,11 +70,11 @@ class Server:
             free.bind(("127.0.0.1", 0))
             self.port = free.getsockname()[1]
         more = os.environ.get("WEBUI_ARGS", "").split()
-        own = SDNEXT.split() if self.kind == "sdnext" else []
-        self.command = [sys.executable, "launch.py", *own, *FLAGS.split(), *CPU.split(), *more, *flags]
         # Forge serves its own scripts only from its folder for data, unless told to.
-        self.command += ["--data-dir", str(folder), "--gradio-allowed-path", WEBUI_DIR]
-        self.command += ["--port", str(self.port)]
+        others = [*FLAGS.split(), *CPU.split(), "--gradio-allowed-path", WEBUI_DIR]
+        own = SDNEXT.split() if self.kind == "sdnext" else others
+        self.command = [sys.executable, "launch.py", *own, *more, *flags]
+        self.command += ["--data-dir", str(folder), "--port", str(self.port)]
         known = {"GPEN_TEST_PORTRAIT": str(portrait), "IGNORE_CMD_ARGS_ERRORS": "1", "PYTHONUNBUFFERED": "1"}
         self.environment = {**os.environ, **known, "COMMANDLINE_ARGS": ""}
         if network and self.kind != "sdnext":  # which takes whole pipelines alone

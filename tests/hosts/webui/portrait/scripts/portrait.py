@@ -9,7 +9,6 @@
 
 import base64
 import gc
-import importlib.util
 import io
 import os
 import sys
@@ -18,9 +17,6 @@ import numpy as np
 import torch
 from modules import call_queue, devices, postprocessing, script_callbacks, scripts, shared
 from PIL import Image
-
-if importlib.util.find_spec("modules.face_restoration"):
-    from modules import face_restoration
 
 cleared = []  # a call of the host's devices.torch_gc each
 
@@ -31,6 +27,8 @@ def painted():
 
 def restored():
     """In inference mode, as Forge and reForge restore faces."""
+    from modules import face_restoration  # which SD.Next lacks
+
     with call_queue.queue_lock, torch.inference_mode():
         shared.state.begin("portrait")
         pixels = face_restoration.restore_faces(painted())
