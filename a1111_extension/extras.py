@@ -83,7 +83,8 @@ class GpenExtras(scripts_postprocessing.ScriptPostprocessing):
 
         A failure costs no image: it stays as it is, and its infotext says why.
         """
-        image, film = pp.image, getattr(pp, "video", None)
+        film: Any = getattr(pp, "video", None)
+        image = pp.image
         if not enable or not visibility or (image is None and film is None):
             return
         pp.info.update(dict.fromkeys(NAMES.values()))  # of an earlier image of the batch

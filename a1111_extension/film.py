@@ -36,6 +36,7 @@ def restore_film(path: str, options: dict[str, Any]) -> tuple[str, str]:
     """
     try:
         import av  # which the host installs when somebody gives it a film
+        import av.error
     except ImportError as error:
         raise MissingWeightsError("A film needs PyAV: `pip install av` with the WebUI's Python.") from error
     target = _new_file(Path(path).stem)
