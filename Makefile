@@ -29,7 +29,7 @@ COMFYUI_PYTHON ?= python3
 test-comfyui:
 	COMFYUI_DIR=$(abspath $(COMFYUI_DIR)) $(COMFYUI_PYTHON) -m pytest --confcutdir=tests --ignore=tests/hosts/webui --ignore=tests/hosts/invokeai tests/hosts
 
-# In a real Stable Diffusion WebUI (A1111, Forge, reForge), on its CPU and without a checkpoint, with the Python that runs
+# In a real Stable Diffusion WebUI (A1111, Forge, reForge, SD.Next), on its CPU and without a checkpoint, with the Python that runs
 # it (it needs the same): make test-webui WEBUI_DIR=../stable-diffusion-webui WEBUI_PYTHON=../stable-diffusion-webui/venv/bin/python
 WEBUI_PYTHON ?= python3
 test-webui:

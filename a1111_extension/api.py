@@ -5,13 +5,16 @@ from __future__ import annotations
 
 import base64
 import binascii
+import io
 import math
-import tempfile
+from collections.abc import Callable
 from pathlib import Path
 from secrets import compare_digest
 from typing import Any
 
-from fastapi import Depends, FastAPI, HTTPException
+from fastapi import APIRouter, Depends, FastAPI, HTTPException, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.routing import APIRoute
 from fastapi.security import HTTPBasic, HTTPBasicCredentials
 from modules import call_queue, shared
 from pydantic import BaseModel, Field, create_model
@@ -19,16 +22,17 @@ from pydantic import BaseModel, Field, create_model
 from gpen_nodes import (
     ORDERS,
     GpenError,
-    ImageError,
     OutOfMemoryError,
     RestoreOptions,
-    read_image_file,
-    write_image_file,
+    decode_image_file,
+    encode_image_file,
 )
 
 from .host import Stopped
 from .models import SHIPPED, model_files
-from .restore import FAILURES, restore, tell
+from .restore import restore
+from .sentences import FAILURES, tell
+from .settings import LIMITS, limit
 
 __all__ = ["add_routes"]
 
@@ -41,9 +45,13 @@ OPTIONS = (
 )
 """What the route takes of the core's options."""
 
+_URL_SAFE = str.maketrans("-_", "+/")  # to the usual alphabet of base64
+# What a photo takes at most; what is smaller in pixels does no harm, however small its file is.
+_PIXELS_PER_BYTE, _HARMLESS_PIXELS = 100, 2**24
 
-class PictureRequest(BaseModel):
-    image: str = Field(description="A picture file in base64, or a data URL: PNG, JPEG, WebP, TIFF, …")
+
+class PictureRequest(BaseModel, extra="forbid"):
+    image: str = Field(description="A picture file in base64, or a data URL: PNG, JPEG, WebP, AVIF, TIFF, …")
     model: str = Field(SHIPPED, description="One of /gpen/v1/models.")
     size: int | None = Field(None, description="What the model has to restore at, in px; null takes any.")
 
@@ -85,7 +93,28 @@ class RestoreReply(BaseModel):
 
 class ModelReply(BaseModel):
     name: str
-    filename: str | None = Field(description="null for the model that ships with the pack.")
+    filename: str | None = Field(description="Without its folder; null for the model that ships with it.")
+
+
+class BoundedRoute(APIRoute):
+    """A route that parses no more than a setting allows, and can tell what is wrong with any request."""
+
+    def get_route_handler(self) -> Callable[[Request], Any]:
+        handle = super().get_route_handler()
+
+        async def bounded(request: Request) -> Any:
+            body = await _body(request)
+
+            async def receive() -> dict[str, Any]:
+                return {"type": "http.request", "body": body, "more_body": False}
+
+            try:
+                return await handle(Request(request.scope, receive))
+            except RequestValidationError as error:  # its own answer holds the input, which may be NaN
+                told = [{key: one[key] for key in ("loc", "msg", "type")} for one in error.errors()]
+                raise HTTPException(422, told) from error
+
+        return bounded
 
 
 def add_routes(app: FastAPI) -> None:
@@ -93,15 +122,10 @@ def add_routes(app: FastAPI) -> None:
     flags = shared.cmd_opts
     if not (getattr(flags, "api", True) or getattr(flags, "nowebui", False)):
         return
-    options: dict[str, Any] = {"tags": ["GPEN"]}
-    if any(getattr(flags, flag, None) for flag in ACCOUNTS):
-        options["dependencies"] = [Depends(_authenticate)]
-    app.add_api_route(
-        "/gpen/v1/restore", restore_faces, methods=["POST"], response_model=RestoreReply, **options
-    )
-    app.add_api_route(
-        "/gpen/v1/models", list_models, methods=["GET"], response_model=list[ModelReply], **options
-    )
+    router = APIRouter(prefix="/gpen/v1", tags=["GPEN"], dependencies=_guards(), route_class=BoundedRoute)
+    router.add_api_route("/restore", restore_faces, methods=["POST"], response_model=RestoreReply)
+    router.add_api_route("/models", list_models, methods=["GET"], response_model=list[ModelReply])
+    app.include_router(router)
 
 
 def restore_faces(request: RestoreRequest) -> dict[str, Any]:  # pyright: ignore[reportInvalidTypeForm]
@@ -111,49 +135,81 @@ def restore_faces(request: RestoreRequest) -> dict[str, Any]:  # pyright: ignore
     """
     options = dict(request)
     data = _decoded(options.pop("image"))
-    with tempfile.TemporaryDirectory(prefix="gpen") as folder, call_queue.queue_lock:
-        shared.state.begin("gpen")
-        shared.state.job_count = 1  # for the host's progress, which is else unknown
-        try:
-            return _restored(data, Path(folder), options)
-        except Stopped as error:
-            raise HTTPException(409, tell(error)) from error
-        except FAILURES as error:
-            told = isinstance(error, GpenError) and not isinstance(error, OutOfMemoryError)
-            status = 422 if told else 503
-            raise HTTPException(status, tell(error)) from error
-        finally:
-            shared.state.end()
+    try:
+        # As `gpen-nodes restore` does it, so that nothing of the image is lost.
+        picture = decode_image_file(io.BytesIO(data), "image", _max_pixels(len(data)))
+        result = _restored(picture.image, options)
+        restored = encode_image_file(result.image, "image.png", picture)
+    except Stopped as error:
+        raise HTTPException(409, tell(error)) from error
+    except FAILURES as error:
+        told = isinstance(error, GpenError) and not isinstance(error, OutOfMemoryError)
+        raise HTTPException(422 if told else 503, tell(error)) from error
+    faces = [report.to_dict() for report in result.reports]
+    return {"image": base64.b64encode(restored).decode(), "faces": faces}
 
 
 def list_models() -> list[dict[str, Any]]:
     """The models that ``model`` may name."""
     return [
-        {"name": name, "filename": None if path is None else str(path)}
+        {"name": name, "filename": None if path is None else path.name}
         for name, path in model_files().items()
     ]
 
 
-def _restored(data: bytes, folder: Path, options: dict[str, Any]) -> dict[str, Any]:
-    """As ``gpen-nodes restore`` does it: from a file to a file, so that nothing of the image is lost."""
-    source, target = folder / "image", folder / "image.png"
-    source.write_bytes(data)
-    try:
-        picture = read_image_file(source)
-    except ImageError as error:
-        raise ImageError(str(error).replace(str(source), "image")) from error
-    result = restore(picture.image, **options)
-    write_image_file(target, result.image, like=picture)
-    faces = [report.to_dict() for report in result.reports]
-    return {"image": base64.b64encode(target.read_bytes()).decode(), "faces": faces}
+def _restored(image: Any, options: dict[str, Any]) -> Any:
+    """In the host's queue."""
+    with call_queue.queue_lock:
+        shared.state.begin("gpen")
+        shared.state.job_count = 1  # for the host's progress, which is else unknown
+        try:
+            return restore(image, **options)
+        finally:
+            shared.state.end()
+
+
+async def _body(request: Request) -> bytes:
+    """All of a request, if it is no larger than the setting allows."""
+    most = limit("max_megabytes")
+    named, taken = request.headers.get("content-length", "0"), bytearray()
+    if not named.isdecimal() or int(named) > most:
+        raise _too_large(most)
+    async for part in request.stream():
+        taken += part
+        if len(taken) > most:  # of a length that it did not name
+            raise _too_large(most)
+    return bytes(taken)
+
+
+def _too_large(most: int) -> HTTPException:
+    text = f"The request has more than {most:,} bytes. Send a smaller picture, or raise gpen_max_megabytes."
+    return HTTPException(422, text)
 
 
 def _decoded(image: str) -> bytes:
     try:
         text = image.partition(",")[2] if image.startswith("data:") else image
-        return base64.b64decode("".join(text.split()), validate=True)
+        text = "".join(text.split()).translate(_URL_SAFE).rstrip("=")
+        return base64.b64decode(text + "=" * (-len(text) % 4), validate=True)
     except (binascii.Error, ValueError) as error:
         raise HTTPException(422, f"image is no base64: {error}. Send a picture file in base64.") from error
+
+
+def _max_pixels(length: int) -> int:
+    """For a file of so many bytes; who has raised the setting takes all that it allows."""
+    most = limit("max_megapixels")
+    if most > LIMITS["max_megapixels"][0] * 1_000_000:
+        return most
+    return min(most, max(_HARMLESS_PIXELS, _PIXELS_PER_BYTE * length))
+
+
+def _guards() -> list[Any]:
+    """The host's own check of who asks, else one by its flags' accounts; nothing where it has none."""
+    own: Any = getattr(shared, "api", None)  # SD.Next's
+    if getattr(own, "credentials", None):
+        return [Depends(own.auth)]
+    flags = shared.cmd_opts
+    return [Depends(_authenticate)] if any(getattr(flags, flag, None) for flag in ACCOUNTS) else []
 
 
 def _accounts() -> dict[str, str]:

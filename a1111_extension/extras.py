@@ -3,7 +3,10 @@
 
 from __future__ import annotations
 
+import importlib
 import importlib.util
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import gradio as gr
@@ -14,14 +17,16 @@ from PIL import Image
 
 from gpen_nodes import from_uint8, to_uint8
 
-from .host import Stopped
+from .film import restore_film
+from .host import SDNEXT, Stopped
 from .models import SHIPPED, model_files
-from .restore import FAILURES, count, restore, tell
-from .widgets import CHOICES, slider
+from .restore import count, restore
+from .sentences import FAILURES, tell
+from .widgets import LABELS, as_options, control, explain
 
 __all__ = ["GpenExtras"]
 
-SIZES = ["as the model", "256", "512", "1024", "2048"]
+AS_THE_MODEL = "as the model"
 # Controls and their names in the infotext. The order is a public contract: over the API they are a list.
 NAMES = {
     "visibility": "GPEN visibility",
@@ -31,8 +36,15 @@ NAMES = {
     "strength": "GPEN strength",
     "softness": "GPEN mask softness",
     "size": "GPEN size",
+    "min_score": "GPEN min score",
+    "quarter_turns": "GPEN quarter turns",
+    "max_faces": "GPEN max faces",
+    "order": "GPEN order",
+    "template": "GPEN template",
 }
 OUTCOME = "GPEN faces"
+# Not on the page, but still in the list: what visibility does already, and what only says no.
+UNSEEN = {"strength": 1.0, "size": AS_THE_MODEL}
 
 
 class GpenExtras(scripts_postprocessing.ScriptPostprocessing):
@@ -40,17 +52,25 @@ class GpenExtras(scripts_postprocessing.ScriptPostprocessing):
     order = 1500  # after the upscaler (1000), before GFPGAN (2000)
 
     def ui(self) -> dict[str, Any]:
-        runner = scripts.scripts_current  # None on the Extras page
+        runner = self._runner()
         tab = "extras" if runner is None else "img2img" if runner is scripts.scripts_img2img else "txt2img"
-        enable, controls = _controls(f"{tab}_gpen")
-        fields = [(enable, lambda found: "GPEN model" in found)]
-        fields += [(controls[name], key) for name, key in NAMES.items()]
-        if runner is None:
-            _offer_paste(enable, fields)
-        else:
-            runner.infotext_fields += fields
-            runner.paste_field_names += list(NAMES.values())
+        with _section(f"{tab}_gpen", folded=runner is not None) as enable:
+            controls = _controls(f"{tab}_gpen")
+            fields = _fields(enable, controls)
+            if runner is None:
+                _offer_paste(fields)
+            else:
+                runner.infotext_fields += fields
+                runner.paste_field_names += list(NAMES.values())
         return {"enable": enable, **controls}
+
+    def _runner(self) -> Any:
+        """Whose page is being made: of txt2img or img2img, or None of Extras."""
+        if not SDNEXT:
+            return scripts.scripts_current
+        # There the last page's runner stays, and ``scripts`` has a copy from before; but only a script of
+        # Extras is told its file.
+        return None if self.filename else importlib.import_module("modules.scripts_manager").scripts_current
 
     def process(
         self,
@@ -59,33 +79,46 @@ class GpenExtras(scripts_postprocessing.ScriptPostprocessing):
         visibility: float | None = None,
         **chosen: Any,
     ) -> None:
-        """Restore ``pp.image``. The host's API gives None for everything: off.
+        """Restore ``pp.image``, or SD.Next's ``pp.video``. The host's API gives None for everything: off.
 
         A failure costs no image: it stays as it is, and its infotext says why.
         """
-        if not enable or not visibility:
+        film: Any = getattr(pp, "video", None)
+        image = pp.image
+        if not enable or not visibility or (image is None and film is None):
             return
         pp.info.update(dict.fromkeys(NAMES.values()))  # of an earlier image of the batch
         chosen = {name: value for name, value in chosen.items() if value is not None}
         try:
-            pp.image, faces = _restored(pp.image, visibility, **chosen)
+            options = _options(visibility, **chosen)
+            if image is not None:
+                pp.image, faces = _restored(image, options)
+            else:
+                pp.video, faces = restore_film(film, options)
         except (Stopped, *FAILURES) as error:
-            pp.info[OUTCOME] = f"not restored: {tell(error)}"
+            sentence = f"not restored: {tell(error)}"
+            pp.info[OUTCOME] = sentence
+            if image is None:  # of films the page shows no infotext
+                gr.Warning(f"GPEN: {sentence}")
             return
         pp.info[OUTCOME] = faces
         if not faces.startswith("0 "):
-            pp.info.update(
-                {NAMES[name]: value for name, value in {"visibility": visibility, **chosen}.items()}
-            )
+            used = {"visibility": visibility, **chosen}
+            said = {name: value for name, value in used.items() if value != UNSEEN.get(name)}
+            pp.info.update({NAMES[name]: value for name, value in said.items()})
 
 
-def _restored(
-    image: Image.Image, visibility: float, *, strength: float = 1, size: str = SIZES[0], **options: Any
-) -> tuple[Image.Image, str]:
+def _options(
+    visibility: float, *, strength: float = 1, size: str = AS_THE_MODEL, **options: Any
+) -> dict[str, Any]:
+    """Those of ``restore``."""
+    side = None if size == AS_THE_MODEL else int(size)
+    return {"size": side, "strength": strength * visibility, **as_options(options)}
+
+
+def _restored(image: Image.Image, options: dict[str, Any]) -> tuple[Image.Image, str]:
     """The image with its faces restored and its alpha as it was, and how many faces that are."""
-    pixels = from_uint8(np.array(image.convert("RGB")))
-    side = None if size == SIZES[0] else int(size)
-    result = restore(pixels, size=side, strength=strength * visibility, **options)
+    result = restore(from_uint8(np.array(image.convert("RGB"))), **options)
     restored = Image.fromarray(to_uint8(result.image[0]))
     if "A" in image.getbands():
         restored.putalpha(image.getchannel("A"))
@@ -93,41 +126,75 @@ def _restored(
     return restored, count(result)
 
 
-def _controls(prefix: str) -> tuple[Any, dict[str, Any]]:
-    """The section, and what is in it, in the order of ``NAMES``."""
+@contextmanager
+def _section(elem_id: str, folded: bool) -> Iterator[Any]:
+    """The section around what is made within; gives the control that is true where it shall run.
 
-    def slide(label: str, name: str, option: str | None = None) -> Any:
-        option = option or name
-        value, ends = float(CHOICES[option].default), slider(option)
-        return gr.Slider(value=value, label=label, elem_id=f"{prefix}_{name}", **ends)
+    Args:
+        elem_id: of the section.
+        folded: whether SD.Next's has to fold; on its Extras page the host draws a section of its own.
+    """
+    if not SDNEXT:
+        with ui_components.InputAccordion(False, label="GPEN", elem_id=elem_id) as enable:
+            yield enable
+        return
+    # Its InputAccordion is a remnant: it opens and stays off.
+    with gr.Accordion("GPEN", open=False, elem_id=elem_id) if folded else gr.Group(elem_id=elem_id):
+        yield gr.Checkbox(False, label="Restore faces with GPEN", elem_id=f"{elem_id}_enable")
 
-    with ui_components.InputAccordion(False, label="GPEN", elem_id=prefix) as enable:
+
+def _controls(prefix: str) -> dict[str, Any]:
+    """What is in the section, in the order of ``NAMES``."""
+
+    def make(name: str, label: str = "", option: str = "") -> Any:
+        component, value, more = control(option or name)
+        label, info = label or LABELS[name], explain(option or name)
+        return component(value=value, label=label, info=info, elem_id=f"{prefix}_{name}", **more)
+
+    with gr.Row():
+        made = {"visibility": make("visibility", "Visibility", "strength")}
+        made["model"] = gr.Dropdown(
+            list(model_files()), value=SHIPPED, label="Model", elem_id=f"{prefix}_model"
+        )
+        ui_common.create_refresh_button(
+            made["model"], lambda: None, lambda: {"choices": list(model_files())}, f"{prefix}_refresh"
+        )
+    for row in (
+        ("detector", "min_score", "quarter_turns"),
+        ("min_face", "max_faces", "order"),
+        ("template", "softness"),
+    ):
         with gr.Row():
-            visibility = slide("Visibility", "visibility", "strength")
-            model = gr.Dropdown(list(model_files()), value=SHIPPED, label="Model", elem_id=f"{prefix}_model")
-            ui_common.create_refresh_button(
-                model, lambda: None, lambda: {"choices": list(model_files())}, f"{prefix}_refresh"
-            )
-        with gr.Row():
-            known = CHOICES["detector"]
-            detector = gr.Dropdown(
-                list(known.choices), value=known.default, label="Face detector", elem_id=f"{prefix}_detector"
-            )
-            min_face = slide("Smallest face, in px", "min_face")
-        with gr.Row():
-            strength = slide("Strength", "strength")
-            softness = slide("Mask softness", "softness")
-            size = gr.Dropdown(SIZES, value=SIZES[0], label="Size, in px", elem_id=f"{prefix}_size")
-    values = visibility, model, detector, min_face, strength, softness, size
-    return enable, dict(zip(NAMES, values, strict=True))
+            made |= {name: make(name) for name in row}
+    # Without a label, hosts keep no other defaults for them.
+    made["strength"] = gr.Number(value=UNSEEN["strength"], visible=False)
+    made["size"] = gr.Textbox(value=UNSEEN["size"], visible=False)
+    return {name: made[name] for name in NAMES}
 
 
-def _offer_paste(enable: Any, fields: list[tuple[Any, Any]]) -> None:
+def _fields(enable: Any, controls: dict[str, Any]) -> list[tuple[Any, Any]]:
+    """Which control is set by what of an infotext: a name, or what is made of all of them."""
+
+    def visible(found: dict[str, Any]) -> float | None:
+        """Older pictures, and calls of the API, have two factors."""
+        factors = [found.get(NAMES[name]) for name in ("visibility", "strength")]
+        return None if factors[0] is None else float(factors[0]) * float(factors[1] or 1)
+
+    fields: list[tuple[Any, Any]] = [
+        (enable, lambda found: NAMES["model"] in found),
+        (controls["visibility"], visible),
+    ]
+    return fields + [
+        (controls[name], key) for name, key in NAMES.items() if name not in ("visibility", *UNSEEN)
+    ]
+
+
+def _offer_paste(fields: list[tuple[Any, Any]]) -> None:
     """A button that sets the section as an earlier result says, if that is the page's image."""
     page = Context.root_block  # none, or another, where the host builds controls outside of its page
     known = page.blocks.values() if page is not None else ()
     picture = next((one for one in known if getattr(one, "elem_id", None) == "extras_image"), None)
-    if picture is None or not importlib.util.find_spec("modules.infotext_utils"):  # which SD.Next lacks
+    if picture is None:
         return
 
     def read(image: Image.Image | None) -> list[Any]:
@@ -136,22 +203,26 @@ def _offer_paste(enable: Any, fields: list[tuple[Any, Any]]) -> None:
         if not found:
             return [gr.update() for _ in fields]
         return [
-            gr.update() if value is None else gr.update(value=type(component.value)(value))
+            gr.update() if value is None else gr.update(value=_as(type(component.value), value))
             for (component, _), value in zip(fields, values, strict=True)
         ]
 
-    with enable:
-        button = gr.Button("Read these settings from the picture", elem_id="extras_gpen_paste", size="sm")
+    button = gr.Button("Read these settings from the picture", elem_id="extras_gpen_paste", size="sm")
     button.click(read, inputs=[picture], outputs=[component for component, _ in fields], show_progress=False)
 
 
-def _infotext(image: Image.Image | None) -> dict[str, str]:
-    """What an image that the host has saved says of GPEN; empty if nothing."""
-    from modules import infotext_utils
+def _as(kind: type, text: Any) -> Any:
+    return str(text) == "True" if kind is bool else kind(text)
 
+
+def _infotext(image: Image.Image | None) -> dict[str, Any]:
+    """What an image that the host has saved says of GPEN; empty if nothing."""
+    parse = importlib.import_module(
+        "modules.generation_parameters_copypaste" if SDNEXT else "modules.infotext_utils"
+    ).parse_generation_parameters
     generation, items = images.read_info_from_image(image) if image is not None else (None, {})
     for text in (items.get("extras"), items.get("postprocessing"), generation):
-        found = infotext_utils.parse_generation_parameters(text) if text else {}
+        found = parse(text) if text else {}
         if NAMES["model"] in found:
             return found
     return {}

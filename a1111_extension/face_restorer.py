@@ -9,10 +9,11 @@ from typing import Any
 import numpy as np
 from modules import face_restoration, scripts
 
-from gpen_nodes import from_uint8, to_uint8
+from gpen_nodes import GpenError, from_uint8, to_uint8
 
 from .host import Stopped
-from .restore import FAILURES, count, restore, tell
+from .restore import count, restore
+from .sentences import FAILURES, tell
 from .settings import chosen_options
 
 __all__ = ["GpenFaceRestorer", "GpenGeneration"]
@@ -35,7 +36,8 @@ class GpenFaceRestorer(face_restoration.FaceRestoration):
         except (Stopped, *FAILURES) as error:
             sentence = tell(error)
             if p is None:
-                raise
+                kind = type(error) if isinstance(error, (Stopped, GpenError)) else RuntimeError
+                raise kind(sentence) from error  # which the host's API passes on
             p.comment(f"GPEN: {sentence}")
             _note(p, f"not restored: {sentence}", restored=False)
             return np_image

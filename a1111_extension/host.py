@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,7 +15,10 @@ from torch import Tensor
 
 from gpen_nodes import DTYPES
 
-__all__ = ["Stopped", "WebuiHost"]
+__all__ = ["SDNEXT", "Stopped", "WebuiHost"]
+
+SDNEXT = importlib.util.find_spec("modules.face_restoration") is None
+"""Whether the host is SD.Next, which has no face restorers."""
 
 # Forge's and reForge's memory managers.
 MANAGERS = ("backend.memory_management", "ldm_patched.modules.model_management")
@@ -63,6 +67,10 @@ class WebuiHost:
     def progress(self, done: int, total: int, preview: Tensor | None = None) -> None:
         shared.state.sampling_step, shared.state.sampling_steps = done, total
         shared.state.textinfo = f"GPEN: face {done} of {total}"
+
+    def stage(self, name: str, done: int, total: int) -> None:
+        """Told of what goes on beside restoring faces, such as detecting them."""
+        shared.state.textinfo = f"GPEN: {name[:1].lower()}{name[1:]}"
 
     def check_interrupt(self) -> None:
         if shared.state.interrupted or shared.state.skipped:

@@ -4,18 +4,14 @@
 from __future__ import annotations
 
 import gc
-import re
-import sys
-from pathlib import Path
 from typing import Any
 
 import torch
-from modules import devices, shared
+from modules import devices
 from torch import Tensor
 
 from gpen_nodes import (
-    WEIGHT_FILES,
-    GpenError,
+    DETECTORS,
     OptionError,
     Restoration,
     Restorer,
@@ -25,12 +21,9 @@ from gpen_nodes import (
 )
 
 from .host import WebuiHost
-from .models import SHIPPED, find_model
+from .models import SHIPPED, find_detector, find_model
 
-__all__ = ["FAILURES", "count", "restore", "tell"]
-
-FAILURES = (GpenError, RuntimeError, MemoryError, OSError, ValueError)
-"""What may go wrong while an image is restored; ``tell`` makes a sentence of it."""
+__all__ = ["count", "restore"]
 
 _resident: tuple[Any, ...] | None = None
 
@@ -46,7 +39,7 @@ def restore(image: Tensor, model: str = SHIPPED, size: int | None = None, **opti
 
     Raises:
         Stopped: the user interrupted or skipped.
-        GpenError: see ``FAILURES`` for the others.
+        GpenError: see ``sentences.FAILURES`` for the others.
     """
     host = WebuiHost()
     # Forge runs in inference mode, in which weights would be made that nobody may move later.
@@ -58,7 +51,7 @@ def restore(image: Tensor, model: str = SHIPPED, size: int | None = None, **opti
                 "leave the size to it."
             )
         try:
-            weights = _detector_weights(options.get("detector", ""))
+            weights = find_detector(options.get("detector", DETECTORS[0]))
             return restore_image(image, restorer, host=host, detector_weights=weights, **options)
         finally:
             host.finish()
@@ -76,27 +69,6 @@ def _load(model: str, host: WebuiHost) -> Restorer:
     restorer = get_restorer(*wanted, host=host)
     _resident = wanted
     return restorer
-
-
-def _detector_weights(detector: str) -> Path | None:
-    """RetinaFace's, where the host has already got them for its own face restorers."""
-    names = [file.name for file in WEIGHT_FILES.values() if file.needed_by == f"detector {detector}"]
-    for flag in ("gfpgan_models_path", "codeformer_models_path"):
-        if folder := getattr(shared.cmd_opts, flag, None):
-            paths = (Path(folder, name) for name in names)
-            if found := next(filter(Path.is_file, paths), None):
-                return found
-    return None
-
-
-def tell(error: BaseException) -> str:
-    """One sentence on a failure, for the page; the console gets it too."""
-    lines = str(error).strip().splitlines() or [type(error).__name__]
-    sentence = lines[0] if not isinstance(error, GpenError) else " ".join(lines)
-    if isinstance(error, MemoryError) or re.search("(?i)(out of|allocate|enough) memory", sentence):
-        sentence = "Out of memory; a smaller picture or model, --medvram or --use-cpu gpen needs less."
-    print(f"GPEN: {sentence}", file=sys.stderr)
-    return sentence
 
 
 def count(result: Restoration) -> str:

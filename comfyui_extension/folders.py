@@ -10,9 +10,9 @@ from typing import Any
 
 import folder_paths
 
+import gpen_nodes
 from gpen_nodes import (
     CHECKPOINT_SUFFIXES,
-    WEIGHT_FILES,
     OptionError,
     find_weights,
     is_checkpoint_name,
@@ -75,11 +75,10 @@ def find_model(name: Any) -> Path:
     return shipped_model() if name == SHIPPED else find_file(name)
 
 
-def detector_weights(detector: str) -> str | None:
+def detector_weights(detector: str) -> Path | None:
     """A detector's file in ``models/facedetection``; None leaves it to where facexlib keeps its own."""
-    names = [name for name, file in WEIGHT_FILES.items() if detector in file.needed_by]
-    paths = (folder_paths.get_full_path(key, name) for key in _known((DETECTORS,)) for name in names)
-    return next((path for path in paths if path), None)
+    folders = [folder for key in _known((DETECTORS,)) for folder in folder_paths.get_folder_paths(key)]
+    return gpen_nodes.detector_weights(detector, folders)
 
 
 def _known(keys: tuple[str, ...]) -> list[str]:

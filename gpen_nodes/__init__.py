@@ -39,6 +39,7 @@ from .faces import (
     align_face,
     align_faces,
     detect_faces,
+    detector_weights,
     draw_faces,
     face_likeness,
     find_faces,
@@ -47,6 +48,7 @@ from .faces import (
     judge_faces,
     paste_back,
     select_faces,
+    usable_detectors,
 )
 from .host import Host, LocalHost
 from .images import from_uint8, to_uint8
@@ -72,7 +74,13 @@ if TYPE_CHECKING:
         apply_degradation,
         degrade,
     )
-    from .image_files import ImageFile, read_image_file, write_image_file
+    from .image_files import (
+        ImageFile,
+        decode_image_file,
+        encode_image_file,
+        read_image_file,
+        write_image_file,
+    )
     from .model.growing import grow
 
 __version__ = "0.1.0"
@@ -128,9 +136,12 @@ __all__ = [
     "align_faces",
     "apply_degradation",
     "check_aligned",
+    "decode_image_file",
     "degrade",
     "detect_faces",
+    "detector_weights",
     "draw_faces",
+    "encode_image_file",
     "face_likeness",
     "find_checkpoints",
     "find_faces",
@@ -154,6 +165,7 @@ __all__ = [
     "shipped_model",
     "stack_crops",
     "to_uint8",
+    "usable_detectors",
     "write_checkpoint",
     "write_image_file",
 ]
@@ -173,7 +185,9 @@ _ON_FIRST_USE = {  # a host reads its files itself, and restores more often than
     "DegradationValues": ".degradation",
     "ImageFile": ".image_files",
     "apply_degradation": ".degradation",
+    "decode_image_file": ".image_files",
     "degrade": ".degradation",
+    "encode_image_file": ".image_files",
     "grow": ".model.growing",
     "read_image_file": ".image_files",
     "write_image_file": ".image_files",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import struct
+import sys
 import zlib
 from pathlib import Path
 from typing import Any
@@ -376,6 +377,16 @@ def test_avif_is_read(tmp_path: Path) -> None:
     image_file = read_image_file(tmp_path / "x.avif")
     assert np.abs(image_file.image[0].numpy() * 255 - photo()).mean() < 4
     assert image_file.metadata.icc_profile == SRGB
+
+
+def test_avif_is_read_by_the_plugin_of_an_older_pillow(tmp_path: Path, monkeypatch: Any) -> None:
+    """Pillow's own class stands for that of pillow-avif-plugin, which A1111 has beside Pillow 9.5."""
+    own = pytest.importorskip("PIL.AvifImagePlugin")
+    Image.fromarray(photo()).save(tmp_path / "x.avif")
+    monkeypatch.setattr(formats, "_PILLOWS", [name for name in formats._PILLOWS if name != "AVIF"])
+    for name in ("pillow_avif", "pillow_avif.AvifImagePlugin"):
+        monkeypatch.setitem(sys.modules, name, own)
+    assert np.abs(read_image_file(tmp_path / "x.avif").image[0].numpy() * 255 - photo()).mean() < 4
 
 
 def test_heic_is_read_without_telling_pillow(tmp_path: Path) -> None:

@@ -19,7 +19,14 @@ from hypothesis import strategies as st
 from PIL import Image, ImageCms, ImageOps, PngImagePlugin
 
 from gpen_nodes.errors import ImageError
-from gpen_nodes.image_files import WRITABLE_SUFFIXES, ImageFile, read_image_file, write_image_file
+from gpen_nodes.image_files import (
+    WRITABLE_SUFFIXES,
+    ImageFile,
+    decode_image_file,
+    encode_image_file,
+    read_image_file,
+    write_image_file,
+)
 
 SRGB = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
 ORIENTATION = 0x0112
@@ -396,6 +403,19 @@ def test_what_cannot_be_written_is_refused(tmp_path: Path) -> None:
         write_image_file(tmp_path / "a.png", image)
     write_image_file(tmp_path / "a.png", image, overwrite=True)
     assert [path.name for path in tmp_path.iterdir()] == ["a.png"]
+
+
+def test_a_file_in_memory_is_the_one_on_disk(tmp_path: Path) -> None:
+    image = torch.rand(1, 8, 9, 3)
+    write_image_file(tmp_path / "x.png", image)
+    data = encode_image_file(image, "x.PNG")
+    assert data == (tmp_path / "x.png").read_bytes()
+    read = decode_image_file(io.BytesIO(data), "x")
+    assert torch.equal(read.image, read_image_file(tmp_path / "x.png").image)
+    with pytest.raises(ImageError, match=r"x\.gif ends in '\.gif'"):
+        encode_image_file(image, "x.gif")
+    with pytest.raises(ImageError, match=r"x\.webp would be 17000×1 px"):
+        encode_image_file(torch.rand(1, 17000, 3), "x.webp")
 
 
 @pytest.mark.parametrize(

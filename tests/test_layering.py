@@ -131,7 +131,8 @@ def test_only_the_loop_knows_the_distributed_engine():
 
 
 # The WebUI's door: its parts may import those before them, and the shims of the root nothing but the door.
-EXTENSION = ("models", "host", "restore", "widgets", "settings", "face_restorer", "extras", "api", "scripts")
+EXTENSION = ("models", "host", "sentences", "restore", "widgets", "settings", "face_restorer", "film")
+EXTENSION += ("extras", "api", "scripts")
 EXTENSION_FILES = sorted((ROOT / "a1111_extension").rglob("*.py"))
 SHIMS = ["install.py", "preload.py", "scripts/gpen.py"]
 COMFY_FILES = sorted((ROOT / "comfyui_extension").rglob("*.py"))

@@ -3,8 +3,8 @@
 
 from __future__ import annotations
 
-import importlib.util
 import sys
+from contextlib import suppress
 from pathlib import Path
 from threading import Thread
 from typing import Any
@@ -13,13 +13,14 @@ from modules import script_callbacks, shared
 
 from a1111_extension.api import add_routes
 from a1111_extension.extras import GpenExtras
+from a1111_extension.host import SDNEXT
 from a1111_extension.models import model_folders
 from a1111_extension.settings import add_options
 
-if importlib.util.find_spec("modules.face_restoration"):
-    from a1111_extension.face_restorer import GpenFaceRestorer, GpenGeneration
-else:  # SD.Next has dropped face restorers
+if SDNEXT:
     GpenFaceRestorer = GpenGeneration = None
+else:
+    from a1111_extension.face_restorer import GpenFaceRestorer, GpenGeneration
 
 __all__ = ["GpenExtras", "GpenGeneration", "register"]
 
@@ -34,7 +35,8 @@ def register(script: str) -> None:
     """
     if Path(script).resolve().parents[1] != ROOT:
         raise ImportError(f"GPEN is already loaded from {ROOT}; remove one of the two extensions.")
-    model_folders()[0].mkdir(parents=True, exist_ok=True)
+    with suppress(OSError):  # a folder that can't be written to may still be read
+        model_folders()[0].mkdir(parents=True, exist_ok=True)
     if GpenFaceRestorer is not None:
         others = [known for known in shared.face_restorers if known.name() != "GPEN"]
         shared.face_restorers[:] = [*others, GpenFaceRestorer()]

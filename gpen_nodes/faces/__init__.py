@@ -4,7 +4,7 @@ from .alignment import align_face, align_faces
 from .blending.mask import fit_mask
 from .blending.paste import paste_back
 from .boxed import find_faces_in_boxes
-from .detectors import DETECTORS
+from .detectors import DETECTORS, detector_weights, usable_detectors
 from .drawing import draw_faces
 from .face import AlignedFace, DetectedFace
 from .finding import detect_faces, find_faces
@@ -34,6 +34,7 @@ __all__ = [
     "align_face",
     "align_faces",
     "detect_faces",
+    "detector_weights",
     "draw_faces",
     "face_likeness",
     "find_faces",
@@ -45,4 +46,5 @@ __all__ = [
     "report_faces",
     "select_faces",
     "template_points",
+    "usable_detectors",
 ]

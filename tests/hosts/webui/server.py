@@ -31,6 +31,8 @@ PARTS = ("a1111_extension", "gpen_nodes", "scripts", "weights", "__init__.py", "
 FLAGS = """--skip-prepare-environment --skip-torch-cuda-test --skip-version-check --no-download-sd-model
     --no-half --skip-load-model-at-start"""
 CPU = "--use-cpu all --always-cpu"
+# SD.Next takes no flag that it doesn't know, and its installer would change the packages that are there.
+SDNEXT = "--skip-all --skip-torch --skip-requirements --skip-git --skip-env --ignore --use-cpu all --no-half"
 GENERATION = {"prompt": "a", "steps": 1, "width": 64, "height": 64, "cfg_scale": 1, "sampler_name": "Euler"}
 
 
@@ -38,6 +40,9 @@ def kind(folder: str) -> str:
     """Which of the hosts lies in a folder."""
     marks = {"ldm_patched": "reforge", "backend": "forge", "installer.py": "sdnext"}
     return next((name for mark, name in marks.items() if Path(folder, mark).exists()), "a1111")
+
+
+HAS_RESTORERS = bool(WEBUI_DIR) and kind(WEBUI_DIR) != "sdnext"
 
 
 class Server:
@@ -65,13 +70,14 @@ class Server:
             free.bind(("127.0.0.1", 0))
             self.port = free.getsockname()[1]
         more = os.environ.get("WEBUI_ARGS", "").split()
-        self.command = [sys.executable, "launch.py", *FLAGS.split(), *CPU.split(), *more, *flags]
         # Forge serves its own scripts only from its folder for data, unless told to.
-        self.command += ["--data-dir", str(folder), "--gradio-allowed-path", WEBUI_DIR]
-        self.command += ["--port", str(self.port)]
+        others = [*FLAGS.split(), *CPU.split(), "--gradio-allowed-path", WEBUI_DIR]
+        own = SDNEXT.split() if self.kind == "sdnext" else others
+        self.command = [sys.executable, "launch.py", *own, *more, *flags]
+        self.command += ["--data-dir", str(folder), "--port", str(self.port)]
         known = {"GPEN_TEST_PORTRAIT": str(portrait), "IGNORE_CMD_ARGS_ERRORS": "1", "PYTHONUNBUFFERED": "1"}
         self.environment = {**os.environ, **known, "COMMANDLINE_ARGS": ""}
-        if network:
+        if network and self.kind != "sdnext":  # which takes whole pipelines alone
             self._add_network()
         self.start()
 
@@ -93,7 +99,7 @@ class Server:
 
     def wait(self, starts: int = 1) -> None:
         """Until all routes are there; the host answers before, and then describes half of them."""
-        for _ in range(600):
+        for _ in range(1200):
             if self.said().count("Startup time") >= starts:
                 return
             if self.process.poll() is not None:

@@ -44,6 +44,11 @@ class OptionInfo:
     def __init__(self, default=None, label="", component=None, component_args=None, refresh=None):
         self.default, self.label, self.component = default, label, component
         self.component_args, self.refresh = component_args, refresh
+        self.comment_after = ""
+
+    def info(self, info):
+        self.comment_after += info
+        return self
 
 
 class Options:
@@ -56,13 +61,25 @@ class Options:
         self.data.setdefault(key, info.default)
 
 
+class NextOptions(Options):
+    """SD.Next's keep what a user has chosen alone."""
+
+    def __init__(self):
+        super().__init__()
+        self.data.clear()
+        self.outdir_samples = self.outdir_video = ""
+
+    def add_option(self, key, info):
+        self.data_labels[key] = info
+
+
 class Script:
     def title(self):
         raise NotImplementedError
 
 
 class ScriptPostprocessing:
-    order, name = 1000, None
+    order, name, filename = 1000, None, None
 
 
 class PostprocessedImage:
@@ -70,9 +87,20 @@ class PostprocessedImage:
         self.image, self.info = image, {}
 
 
+class NextPostprocessed:
+    """Also of a film, which has no image."""
+
+    def __init__(self, image=None, video=None, info=None):
+        self.image, self.video, self.info = image, video, info or {}
+
+
 class FaceRestoration:
     def name(self):
         return "None"
+
+
+warnings: list[str] = []  # on the page
+entered: list[Component] = []  # layouts, in the order in which they were opened
 
 
 class Component:
@@ -85,15 +113,20 @@ class Component:
         self.fn, self.inputs, self.outputs = fn, inputs, outputs
 
     def __enter__(self):
+        entered.append(self)
         return self
 
     def __exit__(self, *error):
         pass
 
 
-class InputAccordion(Component):
-    def __init__(self, value, **options):
+class Checkbox(Component):
+    def __init__(self, value=False, **options):
         super().__init__(value=value, **options)
+
+
+class InputAccordion(Checkbox):
+    pass
 
 
 def build(host: str, folder: Path) -> dict[str, ModuleType]:
@@ -101,7 +134,8 @@ def build(host: str, folder: Path) -> dict[str, ModuleType]:
     opened: list[tuple[str, Any]] = []
     flags = SimpleNamespace(api=True, nowebui=False, api_auth=None, gpen_models_path=None)
     flags.gfpgan_models_path = str(folder / "GFPGAN")
-    shared = {"cmd_opts": flags, "opts": Options(), "state": State(), "OptionInfo": OptionInfo}
+    opts = NextOptions() if host == "sdnext" else Options()
+    shared = {"cmd_opts": flags, "opts": opts, "state": State(), "OptionInfo": OptionInfo}
     devices = {
         "device": torch.device("cpu"),
         "dtype": torch.float32,
@@ -114,7 +148,9 @@ def build(host: str, folder: Path) -> dict[str, ModuleType]:
 
     known: dict[str, dict[str, Any]] = {
         "gradio": {
-            **dict.fromkeys(("Slider", "Dropdown", "Button", "Row", "Radio"), Component),
+            **dict.fromkeys(("Slider", "Dropdown", "Button", "Number", "Textbox"), Component),
+            **dict.fromkeys(("Row", "Group", "Accordion"), Component),
+            "Checkbox": Checkbox,
             "update": lambda **options: options,
         },
         "gradio.context": {"Context": SimpleNamespace(root_block=None)},
@@ -138,7 +174,9 @@ def build(host: str, folder: Path) -> dict[str, ModuleType]:
         "modules.ui_common": {"create_refresh_button": create_refresh_button},
         "modules.ui_components": {"InputAccordion": InputAccordion},
     }
-    if host != "sdnext":
+    if host == "sdnext":
+        _make_next(known)
+    else:
         shared["face_restorers"] = []
         devices["get_device_for"] = lambda task: torch.device("cpu")
         known["modules.face_restoration"] = {"FaceRestoration": FaceRestoration}
@@ -153,6 +191,19 @@ def build(host: str, folder: Path) -> dict[str, ModuleType]:
 
         known[manager[host]] = {"free_memory": free_memory}
     return _modules(known, opened)
+
+
+def _make_next(known: dict[str, dict[str, Any]]) -> None:
+    """What is elsewhere in SD.Next, or nothing but its name."""
+    known["modules.shared"]["api"] = None  # until it has started
+    known["modules.paths"]["resolve_output_path"] = lambda base_path, specific_path: specific_path
+    known["gradio"]["Warning"] = warnings.append
+    known["modules.scripts_postprocessing"]["PostprocessedImage"] = NextPostprocessed
+    left = SimpleNamespace(infotext_fields=[], paste_field_names=[])  # of the last page that was made
+    known["modules.scripts_manager"] = {"scripts_current": left}
+    known["modules.infotext_utils"] = {}  # "a1111 compatibility module: unused"
+    parse = {"parse_generation_parameters": parse_next}
+    known["modules.generation_parameters_copypaste"] = parse
 
 
 def _modules(known: dict[str, dict[str, Any]], opened: list[tuple[str, Any]]) -> dict[str, ModuleType]:
@@ -177,6 +228,15 @@ def read_info_from_image(image):
 
 def parse_generation_parameters(x):
     return dict(pair.split(": ", 1) for pair in x.split(", "))
+
+
+def parse_next(infotext):
+    """Numbers and truth come as such."""
+    found: dict[str, Any] = {}
+    for key, text in parse_generation_parameters(infotext).items():
+        number = text.replace(".", "", 1).isdigit()
+        found[key] = float(text) if number else {"True": True, "False": False}.get(text, text)
+    return found
 
 
 def create_refresh_button(refresh_component, refresh_method, refreshed_args, elem_id):

@@ -9,6 +9,7 @@ import shutil
 import subprocess
 import sys
 import weakref
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -27,6 +28,8 @@ from gpen_nodes import (
     from_uint8,
     write_checkpoint,
 )
+from gpen_nodes.faces.detectors import mtcnn_nets
+from tests.hosts.webui import stub
 from tests.hosts.webui.server import ROOT
 
 SHIPPED = "gpen-lite-256.safetensors"
@@ -155,18 +158,70 @@ def test_models_of_both_folders_are_listed_and_nothing_else(host, tmp_path):
     assert files["b.pth"] == host.folder / "GPEN" / "b.pth"
     with pytest.raises(MissingWeightsError, match=r"docs/checkpoints\.md"):
         host.door("models").find_model("../GPEN/b.pth")
-    with pytest.raises(MissingWeightsError, match=r"gpen-nodes models get GPEN-BFR-1024\.pt --to"):
+    with pytest.raises(MissingWeightsError, match=r"models get GPEN-BFR-1024\.pt --to ../../models/GPEN`"):
         host.door("models").find_model("GPEN-BFR-1024.pt")
 
 
+def test_linked_folders_of_models_are_followed(host, tmp_path):
+    (tmp_path / "disk").mkdir()
+    (tmp_path / "disk" / "a.pth").touch()
+    try:
+        (host.folder / "GPEN" / "linked").symlink_to(tmp_path / "disk", target_is_directory=True)
+    except OSError:
+        pytest.skip("no links on this machine")
+    assert "linked/a.pth" in host.door("models").model_files()
+
+
+def test_a_folder_that_cannot_be_made_costs_nothing(host):
+    (host.folder / "GPEN").rmdir()
+    (host.folder / "GPEN").touch()
+    host.load()
+    assert [*host.door("models").model_files()] == [SHIPPED]
+
+
+LIMITS = {"gpen_max_megabytes", "gpen_max_megapixels"}
+
+
 def test_settings_stand_on_the_hosts_page_of_face_restoration(host):
-    settings = host.door("settings")
+    settings, labels = host.door("settings"), host.shared.opts.data_labels
+    if host.name == "sdnext":  # which has no restorers that these could be for
+        assert {*labels} == LIMITS
+        return
     assert settings.chosen_options()["model"] == SHIPPED
-    labels = host.shared.opts.data_labels
-    assert {*labels} == {f"gpen_{name}" for name in settings.chosen_options()}
+    names = {f"gpen_{name}" for name in settings.chosen_options()}
+    assert {*labels} == names | LIMITS
+    new = ("max_faces", "order", "min_score", "template", "quarter_turns")
+    assert names >= {f"gpen_{name}" for name in new}
     assert {info.section for info in labels.values()} == {("face-restoration", "Face restoration")}
-    host.shared.opts.data["gpen_min_face"] = 400.0
-    assert settings.chosen_options()["min_face"] == 400
+    assert labels["gpen_detector"].component_args()["choices"][0] == "mtcnn"
+
+
+@pytest.mark.parametrize(
+    ("name", "given", "taken"),
+    [
+        ("min_face", 400.0, 400),
+        ("max_faces", 3.0, 3),
+        ("max_faces", 0.0, None),
+        ("quarter_turns", True, True),
+    ],
+)
+def test_settings_reach_the_core_in_its_types(host, restorer, portrait, monkeypatch, name, given, taken):
+    asked = []
+
+    def ask(image, restorer, **options):
+        asked.append(options[name])
+        raise OptionError("enough")
+
+    monkeypatch.setattr(host.door("restore"), "restore_image", ask)
+    host.shared.opts.data[f"gpen_{name}"] = given
+    with pytest.raises(OptionError, match="enough"):
+        restorer.restore(np.asarray(portrait))
+    assert asked == [taken]
+    assert type(asked[0]) is type(taken) or name == "min_face"
+
+
+def test_who_the_limits_are_for_may_not_change_them(host):
+    assert all(host.shared.opts.data_labels[name].restrict_api for name in LIMITS)
 
 
 # Face restorer
@@ -219,12 +274,53 @@ def test_a_picture_without_faces_does_not_claim_one(restorer, generation):
 # Extras
 
 
+def section(host, in_extras=True):
+    """The controls, as the host has them made."""
+    script = host.script.GpenExtras()
+    script.filename = "gpen.py" if in_extras else None
+    return script.ui()
+
+
 def test_controls_are_the_published_ones(host):
     """Scripts in the world give them as a list, in this order. What changes here breaks those."""
-    controls = host.script.GpenExtras().ui()
+    controls = section(host)
     found = [[name, one.value] for name, one in controls.items()]
     assert found == json.loads((HERE / "contract.json").read_text())["extras"]
     assert host.script.GpenExtras.order == 1500
+    assert [name for name, one in controls.items() if one.options.get("visible") is False] == [
+        "strength",
+        "size",
+    ]
+
+
+def test_the_section_is_on_by_a_control_that_the_host_draws(host):
+    """SD.Next's accordion around each script switches nothing on, nor does its InputAccordion."""
+    stub.entered.clear()
+    enable = section(host)["enable"]
+    if host.name != "sdnext":
+        assert isinstance(enable, stub.InputAccordion)
+        return
+    assert type(enable) is stub.Checkbox
+    assert enable.options["label"] == "Restore faces with GPEN"
+    assert not any(isinstance(one, stub.InputAccordion) or one.args == ("GPEN",) for one in stub.entered)
+    section(host, in_extras=False)
+    assert [one.args for one in stub.entered].count(("GPEN",)) == 1  # there it folds
+
+
+def test_only_detectors_that_can_run_are_offered(host, monkeypatch):
+    models = host.door("models")
+    assert "retinaface_resnet50" not in models.detectors()
+    (host.folder / "GFPGAN").mkdir()
+    (host.folder / "GFPGAN" / "detection_Resnet50_Final.pth").touch()
+    found = importlib.util.find_spec("facexlib")
+    assert ("retinaface_resnet50" in models.detectors()) == (found is not None)
+    choices = section(host)["detector"].options["choices"]
+    assert choices == [*models.detectors()]
+    real = importlib.util.find_spec
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "facexlib" else real(name))
+    assert models.detectors() == ("mtcnn",)
+    with pytest.raises(MissingWeightsError, match="pip install facexlib"):
+        models.find_detector("retinaface_resnet50")
 
 
 @pytest.mark.parametrize(
@@ -249,6 +345,30 @@ def test_extras_restores_and_keeps_alpha_and_metadata(extras, portrait, expected
     assert info["GPEN faces"] == "1 of 1"
 
 
+def test_what_only_the_api_gives_is_said_where_it_differs(extras, portrait):
+    values = {"enable": True, "visibility": 1, "strength": 1.0, "size": "as the model", "max_faces": 0}
+    _, info = extras(portrait, **values)
+    assert {*info} == {"GPEN visibility", "GPEN max faces", "GPEN faces"}
+    _, info = extras(portrait, **values | {"strength": 0.5, "max_faces": 1.0})
+    assert {*info} == {"GPEN visibility", "GPEN strength", "GPEN max faces", "GPEN faces"}
+
+
+@pytest.mark.parametrize("host", ["sdnext"], indirect=True)  # any: hosts don't differ here
+def test_faces_are_chosen_in_extras(extras, portrait):
+    two = Image.new("RGB", (1024, 512))
+    two.paste(portrait.resize((400, 400)), (0, 56))
+    two.paste(portrait, (512, 0))
+    run = partial(extras, two, enable=True, visibility=1, min_score=0.8)
+    assert run()[1]["GPEN faces"] == "2 of 2"
+    image, info = run(max_faces=1.0, order="left_to_right")
+    assert info["GPEN faces"] == "1 of 2"
+    assert np.array_equal(np.asarray(image)[:, 512:], np.asarray(two)[:, 512:])
+    assert "not restored: template" in run(template="other")[1]["GPEN faces"]
+    turned = two.rotate(90, expand=True)
+    assert extras(turned, enable=True, visibility=1)[1]["GPEN faces"].endswith("of 0")
+    assert extras(turned, enable=True, visibility=1, quarter_turns=True)[1]["GPEN faces"] == "2 of 2"
+
+
 def test_softness_reaches_the_core(extras, portrait, expected):
     image, _ = extras(portrait, enable=True, visibility=1, softness=0.9)
     assert np.abs(np.asarray(image).astype(int) - expected(portrait, softness=0.9)).max() <= 1
@@ -261,7 +381,8 @@ def test_softness_reaches_the_core(extras, portrait, expected):
         ({"size": "512"}, "256"),
         ({"size": "large"}, "large"),
         ({"model": "gone.pth"}, "gone.pth"),
-        ({"detector": "retinaface_resnet50"}, "detection_Resnet50"),
+        ({"detector": "retinaface_resnet50"}, "into models/GFPGAN"),
+        ({"max_faces": "many"}, "many"),
     ],
 )
 def test_a_failure_in_extras_says_so_and_claims_nothing(extras, portrait, values, reason):
@@ -290,17 +411,18 @@ def test_out_of_memory_is_a_sentence(host, extras, portrait, monkeypatch, error)
 
 
 def test_settings_paste_back_in_the_main_page_and_in_extras(host, portrait):
-    scripts = host.modules["modules.scripts"]
+    scripts = host.modules["modules.scripts_manager" if host.name == "sdnext" else "modules.scripts"]
     runner = SimpleNamespace(infotext_fields=[], paste_field_names=[])
     scripts.scripts_current = runner
-    controls = host.script.GpenExtras().ui()
+    controls = section(host, in_extras=False)
     pasted = {key: one for one, key in runner.infotext_fields if isinstance(key, str)}
-    assert pasted["GPEN strength"] is controls["strength"]
+    assert pasted["GPEN order"] is controls["order"]
     enabled = next(key for one, key in runner.infotext_fields if one is controls["enable"])
     assert enabled({"GPEN model": "x"}) is True
     assert enabled({}) is False
     assert "GPEN model" in runner.paste_field_names
-    assert {one.elem_id.partition("_")[0] for one in controls.values()} == {"txt2img"}
+    shown = [one for one in controls.values() if one.elem_id]
+    assert {one.elem_id.partition("_")[0] for one in shown} == {"txt2img"}
 
 
 def test_the_paste_button_reads_the_pages_picture(host, portrait, monkeypatch):
@@ -311,20 +433,23 @@ def test_the_paste_button_reads_the_pages_picture(host, portrait, monkeypatch):
     picture = SimpleNamespace(elem_id="extras_image")
     page = SimpleNamespace(blocks={1: object(), 2: picture})
     monkeypatch.setattr(host.modules["gradio.context"].Context, "root_block", page)
-    controls = host.script.GpenExtras().ui()
-    if host.name == "sdnext":  # which reads infotexts elsewhere
-        assert made == []
-        return
+    controls = section(host)
     (button,) = made
     assert button.inputs == [picture]
     portrait = portrait.copy()
-    portrait.info["postprocessing"] = "GPEN visibility: 0.7, GPEN model: a.pth, GPEN min face: 33.0"
+    portrait.info["postprocessing"] = (
+        "GPEN visibility: 0.7, GPEN strength: 0.5, GPEN model: a.pth, GPEN min face: 33.0, "
+        "GPEN quarter turns: False, GPEN max faces: 2"
+    )
     given = dict(zip(button.outputs, button.fn(portrait), strict=True))
     assert given[controls["enable"]] == {"value": True}
-    assert given[controls["visibility"]] == {"value": 0.7}
+    assert given[controls["visibility"]] == {"value": 0.35}  # of the two factors of older pictures
     assert given[controls["model"]] == {"value": "a.pth"}
     assert given[controls["min_face"]] == {"value": 33}
-    assert given[controls["strength"]] == {}
+    assert given[controls["quarter_turns"]] == {"value": False}
+    assert given[controls["max_faces"]] == {"value": 2}
+    assert given[controls["softness"]] == {}
+    assert {controls["strength"], controls["size"]}.isdisjoint(button.outputs)
     assert button.fn(None) == [{}] * len(button.outputs)
 
 
@@ -402,7 +527,24 @@ def test_progress_moves_and_comes_back(host, extras, portrait):
     state.sampling_steps = 20
     extras(portrait, enable=True, visibility=1)
     assert (1, 1, "GPEN: face 1 of 1") in state.seen
+    assert "GPEN: detecting faces" in [text for _, _, text in state.seen]
     assert (state.sampling_step, state.sampling_steps, state.textinfo) == (0, 20, None)
+
+
+@pytest.mark.parametrize("button", ["interrupted", "skipped"])
+def test_interrupt_and_skip_act_within_detection(host, extras, portrait, button, monkeypatch):
+    state, looks, known = host.shared.state, [], mtcnn_nets.CascadeNet.forward
+
+    def press(self, *args):
+        looks.append(1)
+        setattr(state, button, True)
+        return known(self, *args)
+
+    monkeypatch.setattr(mtcnn_nets.CascadeNet, "forward", press)
+    image, info = extras(portrait, enable=True, visibility=1)
+    assert looks == [1]  # of about ten that this picture takes
+    assert image is portrait
+    assert "Interrupted" in info["GPEN faces"]
 
 
 @pytest.mark.parametrize("button", ["interrupted", "skipped"])
@@ -423,6 +565,7 @@ def test_interrupt_and_skip_act_within_a_face(host, extras, portrait, button, mo
 
 
 def test_retinafaces_weights_are_those_of_the_host(host):
+    pytest.importorskip("facexlib")
     folder = host.folder / "GFPGAN"
     folder.mkdir()
     (folder / "detection_Resnet50_Final.pth").write_bytes(b"none")

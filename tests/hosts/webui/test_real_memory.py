@@ -8,8 +8,9 @@ import sys
 import numpy as np
 import pytest
 
-from tests.hosts.webui.server import encoded, pixels
+from tests.hosts.webui.server import HAS_RESTORERS, encoded, pixels
 
+pytestmark = pytest.mark.skipif(not HAS_RESTORERS, reason="no WebUI that has face restorers")
 ACCOUNT = "me:secret"
 CHOOSE = {"face_restoration_model": "GPEN"}
 # Hosts skip what they don't know.

@@ -1,6 +1,7 @@
 """An extension for tests: whatever a network with random weights samples, a face is painted.
 
-``/test/portrait`` gives the host's own call of its restorer on that face; ``/test/memory`` what GPEN keeps.
+``/test/portrait`` gives the host's own call of its restorer on that face; ``/test/memory`` what GPEN keeps;
+``/test/processed`` what SD.Next's page Process makes of a file.
 """
 
 # Runs inside the WebUI, whose modules these are.
@@ -14,7 +15,7 @@ import sys
 
 import numpy as np
 import torch
-from modules import call_queue, devices, face_restoration, script_callbacks, scripts, shared
+from modules import call_queue, devices, postprocessing, script_callbacks, scripts, shared
 from PIL import Image
 
 cleared = []  # a call of the host's devices.torch_gc each
@@ -26,6 +27,8 @@ def painted():
 
 def restored():
     """In inference mode, as Forge and reForge restore faces."""
+    from modules import face_restoration  # which SD.Next lacks
+
     with call_queue.queue_lock, torch.inference_mode():
         shared.state.begin("portrait")
         pixels = face_restoration.restore_faces(painted())
@@ -33,6 +36,23 @@ def restored():
     stream = io.BytesIO()
     Image.fromarray(pixels).save(stream, "PNG")
     return {"image": base64.b64encode(stream.getvalue()).decode()}
+
+
+def processed(path: str, film: bool = False):
+    """What SD.Next's page Process makes of a file with GPEN alone; its API drops what it says of it."""
+    none = dict.fromkeys(("upscaling_resize", "upscaling_resize_w", "upscaling_resize_h", "upscaling_crop"))
+    none |= dict.fromkeys(("extras_upscaler_1", "extras_upscaler_2", "extras_upscaler_2_visibility"))
+    none |= dict.fromkeys(("image_folder", "input_dir", "output_dir", "show_extras_results", "resize_mode"))
+    chosen = {"GPEN": {"enable": True, "visibility": 1.0}}
+    image = None if film else Image.open(path)
+    with call_queue.queue_lock:
+        made, video, info, _ = postprocessing.run_extras(
+            3 if film else 0, image=image, video=path, save_output=False, script_args=chosen, **none
+        )
+    stream = io.BytesIO()
+    if made:
+        made[0].save(stream, "PNG")
+    return {"image": base64.b64encode(stream.getvalue()).decode(), "film": video, "info": info}
 
 
 def memory():
@@ -50,6 +70,7 @@ def memory():
 def started(demo, app):
     app.add_api_route("/test/portrait", restored, methods=["GET"])
     app.add_api_route("/test/memory", memory, methods=["GET"])
+    app.add_api_route("/test/processed", processed, methods=["GET"])
     clear = devices.torch_gc
     devices.torch_gc = lambda: cleared.append(1) or clear()
 
