@@ -147,7 +147,7 @@ class DetectAndAlign(io.ComfyNode):
         if linked is None or 2 in linked:
             regions = give(paste_back(image, faces, host=host)[1])
         if linked is None or 3 in linked:
-            preview = give(draw_faces(image, faces))
+            preview = give(draw_faces(image, faces, host=host))
         results = faces, give(stack_crops(faces, size)), regions, preview, to_boxes(faces, len(image))
         return io.NodeOutput(*results, ui=shown_in_page(image, faces))
 
@@ -186,7 +186,7 @@ class SelectFaces(io.ComfyNode):
     ) -> io.NodeOutput:
         alike = None
         if reference is not None:
-            alike = face_likeness(faces, reference, find_file(LIKENESS_WEIGHTS))
+            alike = face_likeness(faces, reference, find_file(LIKENESS_WEIGHTS), host=ComfyHost())
         # A count of 1 may be nobody's wish but the default: it doesn't cut what is named one by one.
         all_named = indices.strip() and count == 1
         choices = select_faces(

@@ -139,7 +139,7 @@ def judge_and_paste(
     host: Host | None = None,
 ) -> Restoration:
     """The second half of ``restore_image``; ``restored`` are the aligned faces, after the network."""
-    verdicts = judge_faces(found.image, found.aligned, restored, options)
+    verdicts = judge_faces(found.image, found.aligned, restored, options, host=host)
     faces = tuple(verdict.face for verdict in verdicts if verdict.accepted)
     pasted, changed = paste_back(found.image, faces, options.paste, mask=mask, host=host)
     before = tuple(face for face, verdict in zip(found.aligned, verdicts, strict=True) if verdict.accepted)

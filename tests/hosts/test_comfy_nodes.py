@@ -87,7 +87,8 @@ def test_every_node_and_input_is_explained_in_both_languages(comfyui):
         info = node.GET_NODE_INFO_V1()
         assert info["category"] == "image/face restoration"
         assert info["description"]
-        inputs = {name: spec for group in info["input"].values() for name, spec in group.items()}
+        shown = [group for kind, group in info["input"].items() if kind != "hidden"]
+        inputs = {name: spec for group in shown for name, spec in group.items()}
         assert all(spec[1]["tooltip"] for spec in inputs.values())
         assert all(info["output_tooltips"])
         for own in texts.values():
@@ -592,16 +593,16 @@ def test_every_stage_says_where_it_is(comfyui, run, model, batch, prompt_server)
     finally:
         comfyui.utils.set_progress_bar_global_hook(None)
     texts = [text for node_id, text in prompt_server.texts if node_id == "3"]
-    for stage in ("Detecting faces", "Restoring faces", "Pasting faces"):
+    for stage in ("Detecting faces", "Restoring faces", "Judging faces", "Pasting faces"):
         own = [text for text in texts if text.startswith(stage)]
         assert own[-1] == f"{stage}: 3 of 3"
     assert texts[0] == "Detecting faces: 0 of 3"
     assert bars[0] == (0, 3)
 
 
-@pytest.mark.parametrize("before", ["Detecting", "Pasting"])
+@pytest.mark.parametrize("before", ["Detecting", "Judging", "Pasting"])
 def test_cancelling_acts_in_the_middle_of_a_stage(comfyui, run, model, astronaut, prompt_server, before):
-    """Within an image that is searched, and within a face that is pasted: the host asks, and then stops."""
+    """Within an image that is searched, and within a face that is judged or pasted."""
     management = comfyui.model_management
 
     def cancel(text, node_id):
