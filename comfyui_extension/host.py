@@ -43,6 +43,7 @@ class ComfyHost:
     def __init__(self) -> None:
         self._bar: Any = None
         self._stage = ""
+        self._part, self._images = slice(0, 0), 0
 
     @property
     def device(self) -> torch.device:
@@ -67,13 +68,22 @@ class ComfyHost:
 
     def stage(self, name: str, done: int, total: int, picture: Any = None) -> None:
         """Move the node's bar, and write beneath it what is done, where the page can show that."""
+        text = f"{name}: {done} of {total}"
+        if self._images:
+            text += f", images {self._part.start + 1} to {self._part.stop} of {self._images}"
+            done, total, name = self._part.start, self._images, "film"
         if name != self._stage:  # a bar that has once been full says nothing of a second run
             self._stage, self._bar = name, comfy.utils.ProgressBar(total)
         self._bar.update_absolute(done, total, picture)
         server = _server()
         send = getattr(server, "send_progress_text", None)
         if send is not None and server.last_node_id is not None:
-            send(f"{name}: {done} of {total}", server.last_node_id)
+            send(text, server.last_node_id)
+
+    def work_on(self, part: slice, images: int) -> None:
+        """What is told from now on is of a part of so many images, which the bar counts if there are more."""
+        if part.stop - part.start < images:
+            self._part, self._images = part, images
 
     def check_interrupt(self) -> None:
         management.throw_exception_if_processing_interrupted()

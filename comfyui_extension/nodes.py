@@ -30,7 +30,6 @@ from gpen_nodes import (
     replace_crops,
     restore_crops,
     restore_faces,
-    restore_image,
     select_faces,
     shipped_model,
     stack_crops,
@@ -38,6 +37,7 @@ from gpen_nodes import (
 
 from .folders import SHIPPED, detector_weights, find_file, find_model, model_names, register_folders
 from .host import ComfyHost, connected_mask, give, linked_outputs, load_model
+from .parts import restore_in_parts
 from .picker import shown_in_page
 from .schema import (
     BoundingBoxes,
@@ -95,6 +95,12 @@ class LoadModel(io.ComfyNode):
         return io.NodeOutput(load_model(find_model(model_name), dtype, backend, chosen_task))
 
 
+def wanted(node: type[io.ComfyNode], *outputs: int) -> list[bool]:
+    """Which of these outputs of the node that runs are read; its schema has to ask for ``unique_id``."""
+    linked = linked_outputs(getattr(node.hidden, "unique_id", None))
+    return [linked is None or one in linked for one in outputs]
+
+
 class DetectAndAlign(io.ComfyNode):
     @classmethod
     def define_schema(cls) -> io.Schema:
@@ -119,13 +125,9 @@ class DetectAndAlign(io.ComfyNode):
         return define("GPEN_DetectAndAlign", inputs, outputs, *aliases, hidden=[io.Hidden.unique_id])
 
     @classmethod
-    def linked(cls) -> list[int] | None:
-        return linked_outputs(getattr(cls.hidden, "unique_id", None))
-
-    @classmethod
     def fingerprint_inputs(cls, **inputs: Any) -> Any:
         """A link to an output that was left out makes the node run again."""
-        return cls.linked()
+        return wanted(cls, 2, 3)
 
     @classmethod
     def execute(
@@ -140,7 +142,7 @@ class DetectAndAlign(io.ComfyNode):
         boxes: Any = None,
         **options: Any,
     ) -> io.NodeOutput:
-        host, linked = ComfyHost(), cls.linked()
+        host, (wants_regions, wants_preview) = ComfyHost(), wanted(cls, 2, 3)
         options |= {"detector": detector, "detector_weights": detector_weights(detector)}
         if boxes is None:
             found = find_faces(image, host=host, smallest=min_face, **options)
@@ -152,10 +154,10 @@ class DetectAndAlign(io.ComfyNode):
         faces = Faces(align_faces(image, chosen, size, template=template, host=host))
         # On a film each of the two takes as much memory as the film itself.
         regions = preview = None
-        if linked is None or 2 in linked:
+        if wants_regions:
             regions = give(paste_back(image, faces, host=host)[1])
-        if linked is None or 3 in linked:
-            preview = give(draw_faces(image, faces))
+        if wants_preview:
+            preview = give(draw_faces(image, faces, host=host))
         results = faces, give(stack_crops(faces, size)), regions, preview, to_boxes(faces, len(image))
         return io.NodeOutput(*results, ui=shown_in_page(image, faces))
 
@@ -194,7 +196,7 @@ class SelectFaces(io.ComfyNode):
     ) -> io.NodeOutput:
         alike = None
         if reference is not None:
-            alike = face_likeness(faces, reference, find_file(LIKENESS_WEIGHTS))
+            alike = face_likeness(faces, reference, find_file(LIKENESS_WEIGHTS), host=ComfyHost())
         # A count of 1 may be nobody's wish but the default: it doesn't cut what is named one by one.
         all_named = indices.strip() and count == 1
         choices = select_faces(
@@ -350,7 +352,12 @@ class RestoreFaces(io.ComfyNode):
         ]
         # The names by which people look for such a node stand here alone: then it comes first.
         aliases = "face enhance", "fix faces", "restore faces", "GFPGAN", "CodeFormer", "RestoreFormer"
-        return define("GPEN_RestoreFaces", inputs, outputs, *aliases)
+        return define("GPEN_RestoreFaces", inputs, outputs, *aliases, hidden=[io.Hidden.unique_id])
+
+    @classmethod
+    def fingerprint_inputs(cls, **inputs: Any) -> Any:
+        """A link to an output that was left out makes the node run again."""
+        return wanted(cls, 1, 2)
 
     @classmethod
     def execute(
@@ -362,14 +369,12 @@ class RestoreFaces(io.ComfyNode):
         mask: Tensor | None = None,
         **options: Any,
     ) -> io.NodeOutput:
-        model = model or load_model(shipped_model())
+        model, (wants_crops, wants_mask) = model or load_model(shipped_model()), wanted(cls, 1, 2)
         options |= {"detector": detector, "detector_weights": detector_weights(detector)}
-        allowed = connected_mask(mask, image)
-        result = restore_image(
-            image, model, host=ComfyHost(), mask=allowed, max_faces=max_faces or None, **options
-        )
-        crops = stack_crops(result.faces, model.size)
-        return io.NodeOutput(*map(give, (result.image, crops, result.mask)), result.text)
+        options |= {"max_faces": max_faces or None, "mask": connected_mask(mask, image)}
+        options |= {"wants_crops": wants_crops, "wants_mask": wants_mask}
+        *results, text = restore_in_parts(image, model, ComfyHost(), **options)
+        return io.NodeOutput(*(None if one is None else give(one) for one in results), text)
 
 
 class FacesToSegments(io.ComfyNode):

@@ -202,7 +202,7 @@ def judge_and_paste(
     """The second half of ``restore_image``; ``restored`` are the aligned faces, after the network."""
     if found.task != "restore":
         options = replace(options, judge=_MODELS_OWN)
-    verdicts = judge_faces(found.image, found.aligned, restored, options)
+    verdicts = judge_faces(found.image, found.aligned, restored, options, host=host)
     faces = tuple(verdict.face for verdict in verdicts if verdict.accepted)
     pasted, changed = paste_back(found.image, faces, options.paste, mask=found.mask, host=host)
     if found.task == "colorize":

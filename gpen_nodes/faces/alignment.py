@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import fields
 from typing import Any
 
@@ -39,7 +39,7 @@ def align_faces(
         faces: what ``find_faces`` gave, or some of it.
         size: side of the crops in pixels, such as ``restorer.input_size``.
         options: see ``AlignOptions``, whose fields are keywords, too.
-        host: asked for interrupts before each face.
+        host: asked for interrupts before each band of rows.
 
     Returns:
         The faces with ``crop`` [size, size, 3] in [0, 1] on the images' device.
@@ -53,8 +53,7 @@ def align_faces(
     batch = as_batch(images)
     aligned, check = [], interrupts_of(host)
     for face in faces:
-        check()
-        aligned.append(_aligned(batch, face, size, options))
+        aligned.append(_aligned(batch, face, size, options, check))
     return tuple(aligned)
 
 
@@ -63,15 +62,17 @@ def align_face(
 ) -> AlignedFace:
     """``align_faces`` for one face."""
     options = AlignOptions(template=template, border=border)
-    return _aligned(as_batch(image), face, size, options)
+    return _aligned(as_batch(image), face, size, options, interrupts_of(None))
 
 
-def _aligned(batch: Tensor, face: DetectedFace, size: int, options: AlignOptions) -> AlignedFace:
+def _aligned(
+    batch: Tensor, face: DetectedFace, size: int, options: AlignOptions, check: Callable[[], object]
+) -> AlignedFace:
     matrix = similarity(face.landmarks, template_points(options.template, size))
     if not 0 <= face.image_index < len(batch):
         raise FaceError(f"A face of image {face.image_index} can't be in a batch of {len(batch)} images.")
     image = batch[face.image_index, :, :, :3].permute(2, 0, 1)
-    crop = warp(image[None], invert(matrix), (size, size), border=options.border)[0]
+    crop = warp(image[None], invert(matrix), (size, size), options.border, check)[0]
     check_range(crop)  # the part that is used, which costs nothing beside a large image
     crop = crop.clamp(0, 1).expand(3, -1, -1).permute(1, 2, 0).contiguous()
     found = {one.name: getattr(face, one.name) for one in fields(DetectedFace)}

@@ -17,12 +17,14 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..errors import ArchitectureError, FaceError
+from ..host import Host, interrupts_of
 from ..weight_files import MOBILEFACENET, locate, read_onnx_weights
-from .alignment import align_face
+from .alignment import align_faces
 from .face import AlignedFace, DetectedFace, all_aligned
-from .finding import detect_faces
+from .finding import find_faces
 from .geometry.resample import compose, resizing, warp
 from .geometry.templates import ARCFACE_POINTS, similarity, template_points
+from .selection import select_faces
 
 __all__ = ["FaceEmbedder", "arcface_crop", "face_likeness", "find_embedder"]
 
@@ -49,13 +51,16 @@ def arcface_crop(crops: Tensor, template: str = "gpen") -> Tensor:
 
 
 @torch.inference_mode()
-def face_likeness(faces: Sequence[DetectedFace], reference: Tensor, weights: str | Path) -> tuple[float, ...]:
+def face_likeness(
+    faces: Sequence[DetectedFace], reference: Tensor, weights: str | Path, *, host: Host | None = None
+) -> tuple[float, ...]:
     """How much aligned faces look like a person.
 
     Args:
         faces: aligned by ``align_faces``, to any template and size.
         reference: [B, H, W, C] or [H, W, C] in [0, 1], photos of the person, whose largest face counts.
-        weights: MobileFaceNet.onnx, see docs/checkpoints.md; kept once read.
+        weights: MobileFaceNet.onnx, see docs/checkpoints.md; kept once read. It runs on the CPU.
+        host: where the reference's face is looked for; asked for interrupts all the time.
 
     Returns:
         For each face the cosine to the most similar photo: about 0.9 for one person under like conditions,
@@ -66,15 +71,24 @@ def face_likeness(faces: Sequence[DetectedFace], reference: Tensor, weights: str
         CheckpointError: the weights are missing, damaged or another network's.
     """
     aligned = all_aligned(faces)
-    persons = detect_faces(reference, max_faces=1)
+    found = find_faces(reference, host=host)
+    persons = [one.face for one in select_faces(found, max_faces=1) if one.selected]
     if not persons:
         raise FaceError("No face was found in the reference picture. Give one that shows the person's face.")
     if not aligned:
         return ()
     embedder = _embedder(str(weights))
-    known = embedder(torch.cat([_arcface_crop_of(align_face(reference, face, 256)) for face in persons]))
-    found = embedder(torch.cat([_arcface_crop_of(face) for face in aligned]))
-    return tuple((found @ known.T).amax(1).tolist())
+    check = interrupts_of(host)
+
+    def embedded(faces: Sequence[AlignedFace]) -> Tensor:
+        vectors = []
+        for face in faces:
+            check()
+            vectors.append(embedder(_arcface_crop_of(face)))
+        return torch.cat(vectors)
+
+    known = embedded(align_faces(reference, persons, 256, host=host))
+    return tuple((embedded(aligned) @ known.T).amax(1).tolist())
 
 
 def find_embedder() -> FaceEmbedder | None:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from ..host import Host, interrupts_of, tell_stage
 from ..images import as_batch, resize
 from ..judgement import Judgement, judge_face
 from ..weight_files import MOBILEFACENET
@@ -49,6 +50,8 @@ def judge_faces(
     aligned: Sequence[AlignedFace],
     restored: Sequence[AlignedFace],
     options: RestoreOptions | None = None,
+    *,
+    host: Host | None = None,
 ) -> tuple[Verdict, ...]:
     """Decide what of the picture stays in restored faces, and which of them go back into their images.
 
@@ -61,24 +64,34 @@ def judge_faces(
         aligned: the faces before restoration.
         restored: the same ones after it, in the same order.
         options: of the whole run; see ``JudgeOptions``.
+        host: told of each face, asked for interrupts all the time.
 
     Returns:
         A verdict for each face, in the same order.
     """
     options = options or RestoreOptions()
     batch = as_batch(images)
-    pairs = zip(aligned, restored, strict=True)
-    return tuple(_verdict(batch, before, after, options) for before, after in pairs)
+    verdicts = []
+    for before, after in zip(aligned, restored, strict=True):
+        tell_stage(host, "Judging faces", len(verdicts), len(aligned))
+        verdicts.append(_verdict(batch, before, after, options, host))
+    tell_stage(host, "Judging faces", len(aligned), len(aligned))
+    return tuple(verdicts)
 
 
 def judge_crop(
-    before: Tensor, after: Tensor, options: RestoreOptions | None = None
+    before: Tensor,
+    after: Tensor,
+    options: RestoreOptions | None = None,
+    *,
+    host: Host | None = None,
 ) -> tuple[Tensor, Judgement | None, str]:
     """Judge one aligned crop.
 
     Args:
         before, after: [S, S, 3] in [0, 1], what the image shows and what was restored from it.
         options: of the whole run; see ``JudgeOptions``.
+        host: asked for interrupts all the time.
 
     Returns:
         The face [S, S, 3], what was decided (None if nothing was asked), and that in plain English.
@@ -88,9 +101,11 @@ def judge_crop(
     if chosen == _AS_RESTORED:
         return after, None, ""
     embedder = find_embedder() if chosen.guard_identity else None
+    check = interrupts_of(host)
 
     def embed(faces: Tensor) -> Tensor:
         assert embedder is not None
+        check()
         # Shrunk to 112 px where the face is: only that crosses to the CPU, where this small network stays.
         small = arcface_crop(faces, options.align.template)
         return embedder(small.to("cpu", torch.float32)).to(faces.device)
@@ -103,6 +118,7 @@ def judge_crop(
         grain=chosen.grain,
         in_front=chosen.keep_front,
         embed=embed if embedder else None,
+        check=check,
     )
     said = str(judgement)
     if chosen.guard_identity and embedder is None:
@@ -110,11 +126,18 @@ def judge_crop(
     return crop, judgement, said.removeprefix("; ")
 
 
-def _verdict(batch: Tensor, aligned: AlignedFace, restored: AlignedFace, options: RestoreOptions) -> Verdict:
+def _verdict(
+    batch: Tensor,
+    aligned: AlignedFace,
+    restored: AlignedFace,
+    options: RestoreOptions,
+    host: Host | None,
+) -> Verdict:
     if options.judge == _AS_RESTORED:
         return Verdict(restored)
-    before, after = _same_scale(batch[aligned.image_index], aligned, restored, options)
-    crop, judgement, said = judge_crop(before, after, options)
+    image = batch[aligned.image_index]
+    before, after = _same_scale(image, aligned, restored, options, interrupts_of(host))
+    crop, judgement, said = judge_crop(before, after, options, host=host)
     assert judgement is not None
     # Without detail of the picture's own the crop takes its place, as it always did.
     face = replace(restored, crop=crop, base=before if options.judge.keep_detail else None)
@@ -123,7 +146,11 @@ def _verdict(batch: Tensor, aligned: AlignedFace, restored: AlignedFace, options
 
 
 def _same_scale(
-    image: Tensor, aligned: AlignedFace, restored: AlignedFace, options: RestoreOptions
+    image: Tensor,
+    aligned: AlignedFace,
+    restored: AlignedFace,
+    options: RestoreOptions,
+    check: Callable[[], object],
 ) -> tuple[Tensor, Tensor]:
     """[S, S, 3] twice: what the image shows where the crop lies, and the restored crop."""
     pixels = torch.linalg.vector_norm(aligned.matrix[:, 0]).item()  # of the crop, for one of the image
@@ -131,7 +158,7 @@ def _same_scale(
     side = max(len(restored.crop), min(native, _LARGEST))
     to_crop = compose(resizing(side / aligned.crop_size, side / aligned.crop_size), aligned.matrix)
     seen = image[..., :3].permute(2, 0, 1)[None]
-    before = warp(seen, invert(to_crop), (side, side), border=options.align.border)[0]
+    before = warp(seen, invert(to_crop), (side, side), options.align.border, check)[0]
     before = before.nan_to_num().clamp(0, 1).expand(3, -1, -1).permute(1, 2, 0)
     return before, resize(restored.crop[None].to(before), side, side)[0]
 

@@ -30,10 +30,10 @@ def to_rgb(ycc: Tensor) -> Tensor:
     """The inverse of ``to_ycc``, clamped to [0, 1]. Colours out of range lose saturation, not luma."""
     luma = ycc[0].clamp(0, 1)
     red, blue = 1.402 * ycc[2], 1.772 * ycc[1]
-    difference = torch.stack([red, -(LUMA[0] * red + LUMA[2] * blue) / LUMA[1], blue], -1)
-    room = torch.where(difference > 0, 1 - luma[..., None], luma[..., None])
-    share = (room / difference.abs().clamp(min=1e-6)).amin(-1, keepdim=True).clamp(max=1)
-    return (luma[..., None] + share * difference).clamp(0, 1)
+    difference = torch.stack([red, -(LUMA[0] * red + LUMA[2] * blue) / LUMA[1], blue])
+    room = torch.where(difference > 0, 1 - luma, luma)
+    share = room.div_(difference.abs().clamp_(min=1e-6)).amin(0).clamp_(max=1)
+    return difference.mul_(share).add_(luma).clamp_(0, 1).permute(1, 2, 0).contiguous()
 
 
 def split(planes: Tensor) -> dict[int, Tensor]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -61,6 +62,7 @@ def judge_face(
     grain: float = 0.0,
     in_front: bool = True,
     embed: Embed | None = None,
+    check: Callable[[], object] = lambda: None,
 ) -> tuple[Tensor, Judgement]:
     """What a restored face should look like, given its input.
 
@@ -72,22 +74,30 @@ def judge_face(
         grain: how much of the picture's grain the face gets back, in [0, 1].
         in_front: keep what the network can't have seen as a part of the face.
         embed: for the identity guard; None leaves it out.
+        check: called between the parts, each of which takes half a second of a face of 2048 px at most; what
+            it raises ends them.
 
     Returns:
         The face [S, S, 3] in [0, 1], and what was decided. Equal crops come back as they are.
     """
     if before.shape[0] < SMALLEST:
         return after, Judgement()
+    check()
     x, y = to_ycc(before), to_ycc(after)
+    check()
     held = measure_held(before, after)
+    check()
     luma, detail = _luma(x, y, held, keep_detail, grain)
+    check()
     chroma, kept = judge_colour(split(x[1:]), split(y[1:]), held, colour)
+    check()
     planes = torch.cat([join(luma), join(chroma)])
     hidden = None
     if in_front:
         share = contradiction(x[:1], planes[:1])
         planes = torch.lerp(planes, x, share)
         hidden = share.mean().item()
+    check()
     face, identity = to_rgb(planes), None
     if embed is not None:
         face, identity = guard_identity(before, face, held, embed)

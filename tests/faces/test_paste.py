@@ -291,5 +291,5 @@ def test_tones_of_a_part_are_those_of_the_whole_image() -> None:
         cells = warp(planes, compose(invert(face.matrix), from_cells), (8, 8))
         expected = F.interpolate(cells, (64, 64), mode="bicubic", align_corners=False).clamp(0, 1)
         assert torch.allclose(
-            matched(face.crop, picture, face.matrix), expected[0].permute(1, 2, 0), atol=1e-4
+            matched(face.crop, picture, face.matrix, lambda: None), expected[0].permute(1, 2, 0), atol=1e-4
         )

@@ -27,6 +27,7 @@ from gpen_nodes import (
     restore_image,
     shipped_model,
 )
+from gpen_nodes.faces.detectors import load_detector
 from tests.hosts.server import COMFYUI_DIR
 
 HERE = Path(__file__).parent
@@ -89,7 +90,8 @@ def test_every_node_and_input_is_explained_in_both_languages(comfyui):
         info = node.GET_NODE_INFO_V1()
         assert info["category"] == "image/face restoration"
         assert info["description"]
-        inputs = {name: spec for group in info["input"].values() for name, spec in group.items()}
+        shown = [group for kind, group in info["input"].items() if kind != "hidden"]
+        inputs = {name: spec for group in shown for name, spec in group.items()}
         assert all(spec[1]["tooltip"] for spec in inputs.values())
         assert all(info["output_tooltips"])
         for own in texts.values():
@@ -631,16 +633,16 @@ def test_every_stage_says_where_it_is(comfyui, run, model, batch, prompt_server)
     finally:
         comfyui.utils.set_progress_bar_global_hook(None)
     texts = [text for node_id, text in prompt_server.texts if node_id == "3"]
-    for stage in ("Detecting faces", "Restoring faces", "Pasting faces"):
+    for stage in ("Detecting faces", "Restoring faces", "Judging faces", "Pasting faces"):
         own = [text for text in texts if text.startswith(stage)]
         assert own[-1] == f"{stage}: 3 of 3"
     assert texts[0] == "Detecting faces: 0 of 3"
     assert bars[0] == (0, 3)
 
 
-@pytest.mark.parametrize("before", ["Detecting", "Pasting"])
+@pytest.mark.parametrize("before", ["Detecting", "Judging", "Pasting"])
 def test_cancelling_acts_in_the_middle_of_a_stage(comfyui, run, model, astronaut, prompt_server, before):
-    """Within an image that is searched, and within a face that is pasted: the host asks, and then stops."""
+    """Within an image that is searched, and within a face that is judged or pasted."""
     management = comfyui.model_management
 
     def cancel(text, node_id):
@@ -671,6 +673,44 @@ def test_what_nobody_reads_is_not_made(comfyui, run, batch, prompt_server, monke
     links["images"] = ["3", 2]
     _, _, regions, preview, _ = run("GPEN_DetectAndAlign", image=batch)
     assert (regions.shape, preview) == (batch.shape[:3], None)
+
+
+def test_a_film_is_restored_in_parts(comfyui, run, model, batch, prompt_server, monkeypatch):
+    """As it would be at once, but for what nobody reads."""
+    whole = run("GPEN_RestoreFaces", image=batch, model=model)
+    node = comfyui.nodes["GPEN_RestoreFaces"]
+    parts = sys.modules[node.__module__.replace(".nodes", ".parts")]
+    monkeypatch.setattr(parts, "_PART_BYTES", 2 * batch[0].numel() * 4)
+    prompt_server.texts.clear()
+    mask = torch.ones(batch.shape[:3])
+    for expected, found in zip(
+        whole, run("GPEN_RestoreFaces", image=batch, model=model, mask=mask), strict=True
+    ):
+        assert found == expected if isinstance(found, str) else torch.equal(found, expected)
+    assert ("3", "Detecting faces: 0 of 1, images 3 to 3 of 3") in prompt_server.texts
+    monkeypatch.setattr(node, "hidden", SimpleNamespace(unique_id="3"), raising=False)
+    prompt = {"3": {"inputs": {"image": ["1", 0]}}, "4": {"inputs": {"images": ["3", 0]}}}
+    prompt_server.prompt_queue.currently_running = {0: (0, "id", prompt)}
+    before = node.fingerprint_inputs()
+    restored, crops, changed, text = run("GPEN_RestoreFaces", image=batch, model=model)
+    assert torch.equal(restored, whole[0])
+    assert (crops, changed, text) == (None, None, whole[3])
+    prompt["5"] = {"inputs": {"mask": ["3", 2]}}
+    assert node.fingerprint_inputs() != before
+    assert torch.equal(run("GPEN_RestoreFaces", image=batch, model=model)[2], whole[2])
+
+
+def test_detectors_are_in_the_hosts_books(comfyui, run, astronaut, monkeypatch):
+    """Else it would not know of their memory; and a host moves its models outside of a node's mode, too."""
+    management = comfyui.model_management
+    monkeypatch.setattr(management, "current_loaded_models", [])
+    load_detector.cache_clear()
+    run("GPEN_DetectAndAlign", image=astronaut[None])
+    module = load_detector("mtcnn", torch.device("cpu"), None).module
+    patcher = vars(module)["gpen_patcher"]
+    held = [getattr(one, "model", None) or one() for one in management.current_loaded_models]
+    assert patcher in held
+    assert not any(weight.is_inference() for weight in module.parameters())
 
 
 def test_the_page_gets_a_picture_and_boxes_to_click_on(comfyui, batch):

@@ -26,6 +26,7 @@ __all__ = ["paste_back"]
 Region = tuple[int, slice, slice]  # image, rows and columns: an index of the batch
 
 _BAND_PIXELS = 2**16  # pasted at once: what that takes is little beside a large face's pixels
+_COPIED_ROWS = 1024
 
 
 @torch.no_grad()
@@ -53,7 +54,7 @@ def paste_back(
             tones of the image that are coarser than 1/8 of its side.
         scale: how many times larger the image is than the one searched; None compares it with ``image_size``.
         mask: [B, H, W], [1, H, W] or [H, W] in [0, 1], how far pasting is allowed; None is fully everywhere.
-        host: told of each face, asked for interrupts before every band of its rows.
+        host: told of each face, asked for interrupts before every band of rows.
 
     Returns:
         The image [B, H, W, C], and what share of each pixel is new, [B, H, W] in [0, 1].
@@ -70,7 +71,8 @@ def paste_back(
     batch = as_batch(image)
     check_range(batch)
     allowed = _allowed(batch, scale, mask)
-    canvas = _Canvas(batch, batch.clone(), _zeros(batch), allowed, options, interrupts_of(host))
+    check = interrupts_of(host)
+    canvas = _Canvas(batch, _copied(batch, check), _zeros(batch), allowed, options, check)
     if options.strength:
         places = [_place(face, batch, scale) for face in ordered]
         shared = iter(_shared([region for _, regions in places for region in regions]))
@@ -107,7 +109,7 @@ class _Canvas:
         out, batch = self.out, self.batch
         crop, base = face.crop.to(out), _base(face, batch)
         if self.options.match_colour:
-            crop = matched(crop, batch[face.image_index], to_crop)
+            crop = matched(crop, batch[face.image_index], to_crop, self.check)
         for region in regions:
             self.check()
             meets = next(shared)
@@ -150,6 +152,16 @@ def _blend(
     if not meets:
         blended.clamp_(0, 1)
     _planes(out, region).copy_(torch.where(share > 0, blended, new))
+
+
+def _copied(batch: Tensor, check: Callable[[], object]) -> Tensor:
+    """A copy, in parts: new memory for a film or an 8K image takes a second."""
+    copy = torch.empty_like(batch)
+    for image, own in zip(batch, copy, strict=True):
+        for rows, place in zip(image.split(_COPIED_ROWS), own.split(_COPIED_ROWS), strict=True):
+            check()
+            place.copy_(rows)
+    return copy
 
 
 def _zeros(batch: Tensor) -> Tensor:

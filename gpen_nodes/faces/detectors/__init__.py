@@ -89,4 +89,5 @@ def load_detector(name: str, device: torch.device, weights: str | None = None) -
         MissingWeightsError: the weights, or a package that runs them, are not on this machine.
         CheckpointError: a damaged weight file.
     """
-    return _TABLE[name](device, weights)
+    with torch.inference_mode(False):  # else a host could not move its tensors outside of that mode
+        return _TABLE[name](device, weights)

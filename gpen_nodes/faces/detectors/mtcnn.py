@@ -15,6 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..geometry.boxes import Detections, non_maximum
+from ..geometry.resample import resized
 from .mtcnn_nets import CascadeNet, load_cascade
 
 __all__ = ["Mtcnn"]
@@ -59,11 +60,11 @@ class Mtcnn:
                 work allows in images above 5.8 megapixels.
             check: called before each run of a network.
         """
-        octaves = _octaves(image)
+        octaves = _octaves(image, check)
         proposal, refinement, output = (
             _checked(net, check) for net in (self._proposal, self._refinement, self._output)
         )
-        boxes = _propose(proposal, octaves, min_face)
+        boxes = _propose(proposal, octaves, min_face, check)
         boxes = _refine(refinement, octaves, boxes)
         return _place(output, octaves, boxes, min_score)
 
@@ -78,13 +79,13 @@ def _checked(net: CascadeNet, check: Callable[[], object]) -> Net:
     return run
 
 
-def _propose(net: Net, octaves: list[Tensor], min_face: float) -> Tensor:
+def _propose(net: Net, octaves: list[Tensor], min_face: float, check: Callable[[], object]) -> Tensor:
     height, width = octaves[0].shape[-2:]
     budget = math.sqrt(_LEVEL_PIXELS / (height * width))
     scale = _WINDOW / max(min_face, _WINDOW) if min_face else min(_WINDOW / _SMALLEST, budget)
     found = [(octaves[0].new_zeros(0, 4), octaves[0].new_zeros(0))]
     while min(height, width) * scale >= _WINDOW:
-        boxes, scores = _windows(net, _level(octaves, scale))
+        boxes, scores = _windows(net, _level(octaves, scale, check))
         kept = non_maximum(boxes, scores, 0.5)
         found.append((boxes[kept], scores[kept]))
         scale *= _STEP
@@ -117,24 +118,34 @@ def _place(net: Net, octaves: list[Tensor], boxes: Tensor, min_score: float) -> 
     return found.take(non_maximum(found.boxes, found.scores, 0.7, of_smaller=True))
 
 
-def _octaves(image: Tensor) -> list[Tensor]:
+def _octaves(image: Tensor, check: Callable[[], object]) -> list[Tensor]:
     """The image as [1, 3, H, W], then halved again and again; edges scale by exact powers of two."""
     # Strides that torch recognises as channels-last, if the image's are: else it copies the whole image.
     octaves = [image.permute(1, 2, 0)[None].permute(0, 3, 1, 2)]
     while min(octaves[-1].shape[-2:]) > 2 * _WINDOW:
-        octaves.append(F.avg_pool2d(octaves[-1], 2, ceil_mode=True))
+        octaves.append(_halved(octaves[-1], check))
     return octaves
 
 
-def _level(octaves: list[Tensor], scale: float) -> tuple[Tensor, float, float]:
+def _halved(image: Tensor, check: Callable[[], object]) -> Tensor:
+    """Means of 2×2 pixels, in bands: a turned image, its rows apart in memory, is never copied whole."""
+    rows = max(1, _BAND_PIXELS // image.shape[-1]) * 2
+    halves = []
+    for band in image.split(rows, dim=2):
+        check()
+        band = band.contiguous(memory_format=torch.channels_last)
+        halves.append(F.avg_pool2d(band, 2, ceil_mode=True))
+    return torch.cat(halves, dim=2)
+
+
+def _level(octaves: list[Tensor], scale: float, check: Callable[[], object]) -> tuple[Tensor, float, float]:
     """The image shrunk (or enlarged) by ``scale``, and its exact scales in x and y."""
     octave = min(max(0, math.floor(-math.log2(scale))), len(octaves) - 1)
     source = octaves[octave]
     height, width = source.shape[-2:]
     rest = scale * 2**octave
     size = max(1, round(height * rest)), max(1, round(width * rest))
-    level = F.interpolate(source, size, mode="bilinear", align_corners=False, antialias=True)
-    return level, size[1] / width / 2**octave, size[0] / height / 2**octave
+    return resized(source, size, check), size[1] / width / 2**octave, size[0] / height / 2**octave
 
 
 def _windows(net: Net, level: tuple[Tensor, float, float]) -> tuple[Tensor, Tensor]:

@@ -16,13 +16,13 @@ from pathlib import Path
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ...checkpoints import read_tensors
 from ...errors import CheckpointError, MissingWeightsError
 from ...weight_files import RETINAFACE, find_weights
 from ..geometry.boxes import Detections, non_maximum
+from ..geometry.resample import resized
 
 __all__ = ["RetinaFace"]
 
@@ -62,25 +62,26 @@ class RetinaFace:
             min_score: the least score of a face.
             min_face: side of the smallest face to look for, in pixels; 0 takes 16, or proportionally more in
                 images above 4 megapixels.
-            check: called before each layer.
+            check: called all the time, before each layer among others.
         """
         height, width = image.shape[-2:]
         coarse = min(1.0, _COARSE_SIDE / max(height, width))
         smallest = _PRIORS[0][1][0]
         fine = smallest / min_face if min_face else math.sqrt(_FINE_PIXELS / (height * width))
         with _checked(self._net, check):
-            found = self._look(image, coarse, min_score)
-            detail = self._look(image, min(1.0, fine), min_score) if min(1.0, fine) > coarse else None
+            found = self._look(image, coarse, min_score, check)
+            wanted = min(1.0, fine) > coarse
+            detail = self._look(image, min(1.0, fine), min_score, check) if wanted else None
         if detail is not None:
             small = (detail.boxes[:, 2:] - detail.boxes[:, :2]).amax(1) * min(1.0, fine) < _FINE_LIMIT
             found = Detections(*(torch.cat(p) for p in zip(found, detail.take(small), strict=True)))
         return found.take(non_maximum(found.boxes, found.scores, 0.4))
 
-    def _look(self, image: Tensor, scale: float, min_score: float) -> Detections:
+    def _look(self, image: Tensor, scale: float, min_score: float, check: Callable[[], object]) -> Detections:
         """Detections in the image at one scale, before overlapping ones are dropped."""
         height, width = image.shape[-2:]
         size = max(1, round(height * scale)), max(1, round(width * scale))
-        level = F.interpolate(image[None], size, mode="bilinear", align_corners=False, antialias=True)
+        level = resized(image[None], size, check)
         level = level.nan_to_num(0).clamp(0, 1) * 255 - level.new_tensor(_MEAN).view(3, 1, 1)
         offsets, scores, points = (part[0] for part in self._net(level.flip(1)))
         good = scores[:, 1] >= min_score

@@ -56,6 +56,8 @@ class ComfyNode:
     def GET_NODE_INFO_V1(cls):
         schema = cls.define_schema()
         groups: dict[str, dict[str, Any]] = {"required": {}, "optional": {}}
+        if schema.hidden:
+            groups["hidden"] = {one.lower(): (one,) for one in schema.hidden}
         for one in schema.inputs:
             groups["optional" if one.optional else "required"][one.id] = (one.io_type, one.as_dict())
         return {
