@@ -1,0 +1,29 @@
+"""Films: read and written whole, faces followed through them and restored without flicker."""
+
+from __future__ import annotations
+
+from .animation import ANIMATION_SUFFIXES
+from .film import Film, Frame
+from .following import TrackChoice, choose_tracks, follow_faces
+from .options import FilmOptions
+from .restoring import restored_frames
+from .tracks import Track
+from .video import VIDEO_SUFFIXES
+from .whole import RestoredFrames, open_film, restore_film, restore_frames
+
+__all__ = [
+    "ANIMATION_SUFFIXES",
+    "VIDEO_SUFFIXES",
+    "Film",
+    "FilmOptions",
+    "Frame",
+    "RestoredFrames",
+    "Track",
+    "TrackChoice",
+    "choose_tracks",
+    "follow_faces",
+    "open_film",
+    "restore_film",
+    "restore_frames",
+    "restored_frames",
+]
