@@ -66,6 +66,7 @@ from .weight_files import (
 )
 
 if TYPE_CHECKING:
+    from .films import FilmOptions, RestoredFrames, open_film, restore_film, restore_frames
     from .image_files import ImageFile, read_image_file, write_image_file
 
 __version__ = "0.1.0"
@@ -96,6 +97,7 @@ __all__ = [
     "FaceChoice",
     "FaceError",
     "FaceReport",
+    "FilmOptions",
     "Gpen",
     "GpenConfig",
     "GpenError",
@@ -111,6 +113,7 @@ __all__ = [
     "PasteOptions",
     "Restoration",
     "RestoreOptions",
+    "RestoredFrames",
     "Restorer",
     "SelectOptions",
     "UnsafeCheckpointError",
@@ -135,12 +138,15 @@ __all__ = [
     "grow",
     "is_checkpoint_name",
     "judge_faces",
+    "open_film",
     "paste_back",
     "read_checkpoint",
     "read_image_file",
     "replace_crops",
     "restore_crops",
     "restore_faces",
+    "restore_film",
+    "restore_frames",
     "restore_image",
     "select_faces",
     "shipped_model",
@@ -159,13 +165,19 @@ _RENAMED = {
 }
 
 
-_ON_FIRST_USE = ("ImageFile", "read_image_file", "write_image_file")  # a host reads its files itself
+# A host reads its files itself, and restores films seldom.
+_ON_FIRST_USE = {
+    **dict.fromkeys(("ImageFile", "read_image_file", "write_image_file"), ".image_files"),
+    **dict.fromkeys(
+        ("FilmOptions", "RestoredFrames", "open_film", "restore_film", "restore_frames"), ".films"
+    ),
+}
 
 
 def __getattr__(name: str) -> object:
     """What few need is imported when it is asked for; names of version 0.1 work for one version more."""
     if name in _ON_FIRST_USE:
-        globals()[name] = getattr(importlib.import_module(".image_files", __name__), name)
+        globals()[name] = getattr(importlib.import_module(_ON_FIRST_USE[name], __name__), name)
         return globals()[name]
     if name not in _RENAMED:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
