@@ -65,7 +65,7 @@ def choose_encoder(name: str | None, codec: str, container: Any, target: str) ->
     for one in names:
         try:
             encoder = av.codec.Codec(one, "w")
-        except av.FFmpegError as error:
+        except (av.FFmpegError, ValueError) as error:
             if name is not None:
                 raise OptionError(
                     f"--encoder {name}: this build of PyAV has none. Names are FFmpeg's, such as "

@@ -76,7 +76,7 @@ class Copies:
             copy = self._copies.get(packet.stream.index)
             if copy is None:
                 yield packet
-            elif packet.dts is not None:  # else it only says that the stream is at its end
+            elif packet.size or packet.pts is not None:  # else it only says that the stream is at its end
                 packet.stream = copy
                 self._send(packet)
 
