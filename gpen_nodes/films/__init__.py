@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from .animation import ANIMATION_SUFFIXES
-from .film import Film, Frame
+from .film import ANIMATION_SUFFIXES, VIDEO_SUFFIXES, Film, Frame
 from .following import TrackChoice, choose_tracks, follow_faces
 from .options import FilmOptions
 from .restoring import restored_frames
 from .tracks import Track
-from .video import VIDEO_SUFFIXES
 from .whole import RestoredFrames, open_film, restore_film, restore_frames
 
 __all__ = [

@@ -16,11 +16,9 @@ from ..errors import ImageError
 from ..images import from_uint8, to_uint8
 from .film import Change, Frame
 
-__all__ = ["ANIMATION_SUFFIXES", "Animation"]
+__all__ = ["Animation"]
 
 _FORMATS = {".gif": "GIF", ".webp": "WEBP", ".png": "PNG", ".apng": "PNG"}
-ANIMATION_SUFFIXES = tuple(_FORMATS)
-"""What the name of an animated picture may end in, in any case."""
 _USUAL = 100  # milliseconds, where a frame has no duration: what browsers take
 _KEPT = ("loop", "icc_profile", "exif", "xmp")
 

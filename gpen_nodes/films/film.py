@@ -9,7 +9,15 @@ from typing import Any, Protocol
 
 from torch import Tensor
 
-__all__ = ["Change", "Film", "Frame"]
+__all__ = ["ANIMATION_SUFFIXES", "VIDEO_SUFFIXES", "Change", "Film", "Frame"]
+
+VIDEO_SUFFIXES = (
+    *(".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".ts", ".m2ts", ".mts"),
+    *(".mpg", ".mpeg", ".wmv", ".flv", ".3gp", ".ogv", ".mxf"),
+)
+"""What the name of a film with sound may end in, in any case."""
+ANIMATION_SUFFIXES = (".gif", ".webp", ".png", ".apng")
+"""What the name of an animated picture may end in, in any case."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -17,7 +17,7 @@ from ..host import Host, tell_stage
 from ..images import resize
 from ..inference import Restorer
 from .film import Frame
-from .following import Quiet
+from .following import quiet
 from .options import FilmOptions
 from .stable import Stabiliser
 from .tracks import Track
@@ -97,7 +97,7 @@ class _Scene:
     def __init__(self, tracks: Sequence[Track], restorer: Restorer, options: FilmOptions, host: Host) -> None:
         self._coming = sorted(tracks, key=lambda track: -track.first)
         self._there: list[_Actor] = []
-        self._restorer, self._stability, self._host = restorer, options.stability, Quiet(host)
+        self._restorer, self._stability, self._host = restorer, options.stability, quiet(host)
         self._options = options.restore
         self._guards = self._options.judge.guard_identity and find_embedder() is not None
         # Frame by frame, the guard's strength would jump.

@@ -18,13 +18,8 @@ from .film import Change, Frame
 from .planes import add_change, as_planar, check_colours, to_rgb
 from .streams import Copies
 
-__all__ = ["VIDEO_SUFFIXES", "VideoFile"]
+__all__ = ["VideoFile"]
 
-VIDEO_SUFFIXES = (
-    *(".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".ts", ".m2ts", ".mts"),
-    *(".mpg", ".mpeg", ".wmv", ".flv", ".3gp", ".ogv", ".mxf"),
-)
-"""What the name of a film may end in, in any case."""
 _COLOURS = ("color_range", "color_primaries", "color_trc", "colorspace")
 
 

@@ -15,13 +15,10 @@ from ..host import Host, LocalHost
 from ..images import as_batch
 from ..inference import Restorer
 from ..options import gather
-from .animation import ANIMATION_SUFFIXES, Animation
-from .film import Film, Frame
+from .film import ANIMATION_SUFFIXES, Film, Frame
 from .following import TrackChoice, choose_tracks, follow_faces
-from .frame_folder import FrameFolder
 from .options import FilmOptions
 from .restoring import restored_frames
-from .video import VideoFile
 
 __all__ = ["RestoredFrames", "open_film", "restore_film", "restore_frames"]
 
@@ -36,10 +33,17 @@ def open_film(path: Path, *, encoder: str | None = None, crf: float | None = Non
         ImageError: it cannot be read.
         MissingWeightsError: PyAV is wanted and not installed.
     """
+    # A host that has frames already needs none of these.
     if path.is_dir():
+        from .frame_folder import FrameFolder
+
         return FrameFolder(path)
     if path.suffix.lower() in ANIMATION_SUFFIXES:
+        from .animation import Animation
+
         return Animation(path)
+    from .video import VideoFile
+
     return VideoFile(path, encoder=encoder, crf=crf)
 
 
@@ -50,6 +54,7 @@ def restore_film(
     options: FilmOptions | None = None,
     *,
     person: Tensor | None = None,
+    weights: str | Path | None = None,
     host: Host | None = None,
     **keywords: Any,
 ) -> list[TrackChoice]:
@@ -62,6 +67,7 @@ def restore_film(
         target: whole in the end, or as it was. A film without a face to restore is copied, byte for byte.
         options: see ``FilmOptions``, whose fields and those of its parts are keywords, too.
         person: [B, H, W, C] photos of the only one to be restored.
+        weights: MobileFaceNet.onnx; None looks in the usual places, and without a person does without.
         host: device, progress and interrupts; None takes the best device of this machine.
 
     Returns:
@@ -72,8 +78,8 @@ def restore_film(
         OSError: the file system's own.
     """
     options, host = gather(FilmOptions, options, keywords), host or LocalHost()
-    tracks = follow_faces(film.frames(), options, host, film.length)
-    choices = choose_tracks(tracks, options, person)
+    tracks = follow_faces(film.frames(), options, host, film.length, weights)
+    choices = choose_tracks(tracks, options, person, weights)
     chosen = [one.track for one in choices if one.selected]
     if not chosen and film.path.is_file() and film.path.suffix.lower() == target.suffix.lower():
         with replacing(target) as temporary:
@@ -110,6 +116,7 @@ def restore_frames(
     *,
     rate: float = 25,
     person: Tensor | None = None,
+    weights: str | Path | None = None,
     host: Host | None = None,
     **keywords: Any,
 ) -> RestoredFrames:
@@ -120,7 +127,7 @@ def restore_frames(
     Args:
         images: [B, H, W, C] in [0, 1], C of 3 or 4.
         rate: frames in a second.
-        options, person, host: as ``restore_film`` takes them.
+        options, person, weights, host: as ``restore_film`` takes them.
 
     Raises:
         GpenError: an unusable image or option.
@@ -131,7 +138,8 @@ def restore_frames(
     def frames() -> Iterator[Frame]:
         return (Frame(batch[k : k + 1], k / rate) for k in range(len(batch)))
 
-    choices = choose_tracks(follow_faces(frames(), options, host, len(batch)), options, person)
+    tracks = follow_faces(frames(), options, host, len(batch), weights)
+    choices = choose_tracks(tracks, options, person, weights)
     result, chosen = batch.clone(), [one.track for one in choices if one.selected]
     if chosen:
         done = restored_frames(frames(), chosen, restorer, options, host, len(batch))
