@@ -15,7 +15,7 @@ from torch import Tensor
 
 from ..errors import ImageError
 
-__all__ = ["add_change", "as_planar", "check_colours", "to_rgb"]
+__all__ = ["add_change", "as_planar", "check_frame", "to_rgb"]
 
 # Kr and Kb by the number of the matrix in ITU-T H.273, table 4.
 _MATRICES = {
@@ -44,12 +44,17 @@ _PLANAR = {
 }
 
 
-def check_colours(frame: Any, name: str) -> None:
-    """Make sure that a frame's colours are those of a picture that the network knows.
+def check_frame(frame: Any, name: str) -> None:
+    """Make sure that a frame is a picture such as the network knows.
 
     Raises:
-        ImageError: HDR by PQ, whose values are no shares of brightness, or an uncommon matrix.
+        ImageError: HDR by PQ, whose values are no shares of brightness, an uncommon matrix, or interlaced.
     """
+    if frame.interlaced_frame:
+        raise ImageError(
+            f"{name} is interlaced: each frame holds half of two pictures. Make it progressive first, such "
+            "as with ffmpeg -vf bwdif."
+        )
     if frame.color_trc == _PQ:
         raise ImageError(
             f"{name} is HDR with the transfer PQ (HDR10, Dolby Vision), which faces are not restored in: its "

@@ -15,7 +15,7 @@ from ..atomic import replacing
 from ..errors import ImageError
 from .encoders import choose_encoder, choose_layout, load_av, quality_options
 from .film import Change, Frame
-from .planes import add_change, as_planar, check_colours, to_rgb
+from .planes import add_change, as_planar, check_frame, to_rgb
 from .streams import Copies
 
 __all__ = ["VideoFile"]
@@ -117,7 +117,7 @@ class VideoFile:
                 self._damaged += 1
                 continue
             for raw in decoded:
-                check_colours(raw, name)
+                check_frame(raw, name)
                 picture = _Picture(
                     _like(raw, as_planar(raw, name), _pts(raw, last, stream)),
                     round(raw.rotation / 90) % 4,

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from gpen_nodes import ImageError
-from gpen_nodes.films.planes import add_change, as_planar, check_colours, to_rgb
+from gpen_nodes.films.planes import add_change, as_planar, check_frame, to_rgb
 
 av = pytest.importorskip("av")
 
@@ -94,9 +94,9 @@ def test_what_is_not_read_is_a_sentence():
     frame = av.VideoFrame(16, 16, "yuv420p10le")
     frame.color_trc = 16
     with pytest.raises(ImageError, match=r"film.mp4 is HDR.*PQ"):
-        check_colours(frame, "film.mp4")
+        check_frame(frame, "film.mp4")
     frame.color_trc = 18  # HLG, which is meant to be looked at as it is
-    check_colours(frame, "film.mp4")
+    check_frame(frame, "film.mp4")
     frame.colorspace = 8
     with pytest.raises(ImageError, match="matrix 8"):
-        check_colours(frame, "film.mp4")
+        check_frame(frame, "film.mp4")

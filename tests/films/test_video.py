@@ -156,6 +156,20 @@ def test_no_film_is_a_sentence(tmp_path, write_film, pattern):
     assert not (tmp_path / "out.xyz").exists()
 
 
+def test_interlaced_films_are_a_sentence(write_film, pattern, tmp_path):
+    source = tmp_path / "in.mkv"
+    with av.open(str(source), "w") as output:
+        stream = output.add_stream("mpeg2video", rate=25)
+        stream.height, stream.width, stream.pix_fmt = 64, 96, "yuv420p"
+        stream.codec_context.flags |= 1 << 18  # AV_CODEC_FLAG_INTERLACED_DCT
+        for one in pattern:
+            frame = av.VideoFrame.from_ndarray(one, format="rgb24").reformat(format="yuv420p")
+            output.mux(stream.encode(frame))
+        output.mux(stream.encode(None))
+    with pytest.raises(ImageError, match=r"in.mkv is interlaced.*bwdif"):
+        list(open_film(source).frames())
+
+
 def test_encoders_by_name(write_film, pattern, tmp_path):
     source = write_film(tmp_path / "in.mp4", pattern, whole=True)
     sizes = []
