@@ -25,8 +25,8 @@ _FEWEST = 12  # points that have to be found again
 
 def as_gray(image: Tensor) -> np.ndarray:
     """[1, H, W, C] in [0, 1] as luma [H, W] uint8."""
-    pixels = to_uint8(image[0])
-    return pixels[..., 0] if pixels.shape[-1] < 3 else cv2.transform(pixels[..., :3], np.array([LUMA]))
+    one = image[0]
+    return to_uint8(one[..., 0] if one.shape[-1] < 3 else one[..., :3] @ one.new_tensor(LUMA))
 
 
 def motion_between(before: np.ndarray, after: np.ndarray, box: Box) -> np.ndarray | None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
+import cv2
 import numpy as np
 import torch
 import torch.nn.functional as F
@@ -91,19 +92,26 @@ def to_rgb(frame: Any) -> Tensor:
     """A planar frame as [1, H, W, 3] RGB in [0, 1], by ITU-T H.273."""
     planes = [_plane(frame, index) for index in range(min(3, len(frame.format.components)))]
     if frame.format.is_rgb:
-        green, blue, red = (_values(plane) / _top(frame) for plane in planes)
-        return torch.stack([red, green, blue], -1)[None].clamp_(0, 1)
+        green, blue, red = (plane.astype(np.float32) / _top(frame) for plane in planes)
+        return torch.from_numpy(np.stack([red, green, blue], -1))[None]
     (low, span), kr, kb = _range(frame), *_coefficients(frame)
-    luma = _values(planes[0]).sub_(low).div_(span)
+    luma = (planes[0].astype(np.float32) - low) / span
+    rgb = np.empty((*luma.shape, 3), np.float32)
     if len(planes) < 3:
-        return luma.clamp_(0, 1)[None, :, :, None].expand(1, -1, -1, 3)
-    chroma = torch.stack([_values(plane) for plane in planes[1:]])
-    chroma = (chroma - 2 ** (_bits(frame) - 1)) / _chroma_span(frame)
-    chroma = F.interpolate(chroma[None], luma.shape, mode="bilinear", align_corners=False)[0]
-    red = luma + 2 * (1 - kr) * chroma[1]
-    blue = luma + 2 * (1 - kb) * chroma[0]
-    green = (luma - kr * red - kb * blue) / (1 - kr - kb)
-    return torch.stack([red, green, blue], -1)[None].clamp_(0, 1)
+        rgb[:] = luma[..., None]
+        return torch.from_numpy(rgb)[None].clamp_(0, 1)
+    middle, unit, sides = 2 ** (_bits(frame) - 1), _chroma_span(frame), luma.shape[::-1]
+    blue, red = (
+        cv2.resize((plane.astype(np.float32) - middle) / unit, sides, interpolation=cv2.INTER_LINEAR)
+        for plane in planes[1:]
+    )
+    np.add(luma, 2 * (1 - kr) * red, out=rgb[..., 0])
+    np.add(luma, 2 * (1 - kb) * blue, out=rgb[..., 2])
+    # What is left of luma once red and blue have their shares.
+    green = kr * (1 - kr) * red
+    green += kb * (1 - kb) * blue
+    np.subtract(luma, green * (2 / (1 - kr - kb)), out=rgb[..., 1])
+    return torch.from_numpy(rgb)[None].clamp_(0, 1)
 
 
 def add_change(frame: Any, change: Tensor, left: int, top: int) -> None:
@@ -149,10 +157,6 @@ def _plane(frame: Any, index: int) -> np.ndarray:
     rows = np.frombuffer(plane, np.uint8)[: plane.height * plane.line_size]
     rows = rows.reshape(plane.height, plane.line_size)[:, : plane.width * dtype.itemsize]
     return rows.view(dtype)
-
-
-def _values(plane: np.ndarray) -> Tensor:
-    return torch.from_numpy(plane.astype(np.float32))
 
 
 def _bits(frame: Any) -> int:

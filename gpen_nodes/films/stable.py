@@ -16,12 +16,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..images import resize
 from .motion import as_gray
 
 __all__ = ["Stabiliser"]
 
 _COARSE = 1 / 10  # of a crop's side: deviation of the blur beyond which tones are the input's
+_COARSE_SIDE = 64  # pixels: what is so blurred has nothing finer
 _COMPARED = 1 / 48  # the same for the comparison of inputs
 _MOST = 0.93  # share of the past at stability 1
 _NEW = 3.0  # times the usual difference, from which on nothing of the past is used
@@ -64,8 +64,8 @@ class Stabiliser:
         if not self._share:
             return after
         side = len(after)
-        coarse = _blurred(before, _COARSE)
-        small = _blurred(resize(before[None], _FLOW_SIDE, _FLOW_SIDE)[0], _COMPARED)
+        coarse = _resized(_blurred(_resized(before, _COARSE_SIDE), _COARSE), side)
+        small = _blurred(_resized(before, _FLOW_SIDE), _COMPARED)
         gray = as_gray(small[None])
         detail, usual = after - coarse, 0.0
         if self._past is not None:
@@ -76,7 +76,7 @@ class Stabiliser:
             usual = past.usual or middle
             fresh = (difference / (_NEW * usual)).clamp(0, 1) ** 2
             usual += 0.2 * (middle - usual)
-            share = self._share * restored * (1 - resize(fresh[None, ..., None], side, side)[0])
+            share = self._share * restored * (1 - _resized(fresh, side)[..., None])
             detail = torch.lerp(detail, _follow(_resized(past.detail, side), flow), share)
         self._past = _Past(detail, small, gray, usual)
         return (coarse + detail).clamp(0, 1)
@@ -99,10 +99,9 @@ def _follow(crop: Tensor, flow: np.ndarray) -> Tensor:
     return torch.from_numpy(cv2.remap(crop.cpu().numpy(), *places, cubic, borderMode=edge)).to(crop)
 
 
-def _resized(detail: Tensor, side: int) -> Tensor:
-    """[S, S, 3] of any range at another side."""
-    if len(detail) == side:
-        return detail
-    return torch.from_numpy(cv2.resize(detail.cpu().numpy(), (side, side), interpolation=cv2.INTER_CUBIC)).to(
-        detail
-    )
+def _resized(values: Tensor, side: int) -> Tensor:
+    """[S, S] or [S, S, 3] of any range at another side."""
+    if len(values) == side:
+        return values
+    how = cv2.INTER_CUBIC if side > len(values) else cv2.INTER_AREA
+    return torch.from_numpy(cv2.resize(values.cpu().numpy(), (side, side), interpolation=how)).to(values)
