@@ -30,6 +30,7 @@ from gpen_nodes import (
     replace_crops,
     restore_crops,
     restore_faces,
+    restore_frames,
     select_faces,
     shipped_model,
     stack_crops,
@@ -377,6 +378,46 @@ class RestoreFaces(io.ComfyNode):
         return io.NodeOutput(*(None if one is None else give(one) for one in results), text)
 
 
+class RestoreFrames(io.ComfyNode):
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        inputs = [
+            io.Image.Input("image"),
+            GpenModel.Input("model", optional=True),
+            io.Image.Input("person", optional=True),
+            io.Float.Input("fps", default=25, min=1, max=1000, step=0.01),
+            chosen("stability"),
+            chosen("strength"),
+            io.String.Input("tracks", default=""),
+            share("likeness", 0.3),
+            integer("max_faces", 0, 1024),
+            *detection_inputs(),
+            *(advanced(chosen(name)) for name in ("softness", "match_colour")),
+            advanced(chosen("order", ORDERS)),
+            *(advanced(chosen(name)) for name in JUDGED),
+        ]
+        outputs = [io.Image.Output("restored"), io.String.Output("report")]
+        return define("GPEN_RestoreFrames", inputs, outputs, "video", "film", "flicker", "temporal")
+
+    @classmethod
+    def execute(
+        cls,
+        image: Tensor,
+        fps: float,
+        max_faces: int,
+        detector: str,
+        model: Restorer | None = None,
+        person: Tensor | None = None,
+        **options: Any,
+    ) -> io.NodeOutput:
+        model = model or load_model(shipped_model())
+        options |= {"detector": detector, "detector_weights": detector_weights(detector)}
+        weights = None if person is None else find_file(LIKENESS_WEIGHTS)
+        known = {"rate": fps, "person": person, "weights": weights, "max_faces": max_faces or None}
+        result = restore_frames(image, model, host=ComfyHost(), **known, **options)
+        return io.NodeOutput(give(result.image), result.text)
+
+
 class FacesToSegments(io.ComfyNode):
     @classmethod
     def define_schema(cls) -> io.Schema:
@@ -402,7 +443,7 @@ class SegmentsToBoxes(io.ComfyNode):
 
 
 NODES = [LoadModel, DetectAndAlign, SelectFaces, Restore, PasteBack, Degrade, RestoreFaces]
-NODES += [FacesToSegments, SegmentsToBoxes]
+NODES += [RestoreFrames, FacesToSegments, SegmentsToBoxes]
 
 
 class GpenExtension(ComfyExtension):

@@ -10,7 +10,7 @@ from typing import Any
 
 from comfy_api.latest import io
 
-from gpen_nodes import RestoreOptions
+from gpen_nodes import FilmOptions
 
 __all__ = [
     "BoundingBoxes",
@@ -29,7 +29,7 @@ GpenModel = io.Custom("GPEN_MODEL")
 GpenFaces = io.Custom("GPEN_FACES")
 BoundingBoxes = io.Custom("BOUNDING_BOX")  # the host's own, which older versions don't name
 Segments = io.Custom("SEGS")  # Impact Pack's
-OPTIONS = RestoreOptions().described()
+OPTIONS = FilmOptions().described()
 
 
 def define(

@@ -74,6 +74,7 @@ if TYPE_CHECKING:
         apply_degradation,
         degrade,
     )
+    from .films import FilmOptions, RestoredFrames, open_film, restore_film, restore_frames
     from .image_files import (
         ImageFile,
         decode_image_file,
@@ -112,6 +113,7 @@ __all__ = [
     "FaceChoice",
     "FaceError",
     "FaceReport",
+    "FilmOptions",
     "Gpen",
     "GpenConfig",
     "GpenError",
@@ -127,6 +129,7 @@ __all__ = [
     "PasteOptions",
     "Restoration",
     "RestoreOptions",
+    "RestoredFrames",
     "Restorer",
     "SelectOptions",
     "UnsafeCheckpointError",
@@ -154,12 +157,15 @@ __all__ = [
     "grow",
     "is_checkpoint_name",
     "judge_faces",
+    "open_film",
     "paste_back",
     "read_checkpoint",
     "read_image_file",
     "replace_crops",
     "restore_crops",
     "restore_faces",
+    "restore_film",
+    "restore_frames",
     "restore_image",
     "select_faces",
     "shipped_model",
@@ -180,6 +186,9 @@ _RENAMED = {
 
 
 _ON_FIRST_USE = {  # a host reads its files itself, and restores more often than it degrades
+    **dict.fromkeys(
+        ("FilmOptions", "RestoredFrames", "open_film", "restore_film", "restore_frames"), ".films"
+    ),
     "EVALUATION_RECIPE": ".degradation",
     "DegradationRecipe": ".degradation",
     "DegradationValues": ".degradation",

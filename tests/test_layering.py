@@ -39,13 +39,14 @@ BELOW = {
 }
 LOWER = set(BELOW)
 BELOW["batch"] = LOWER
-BELOW["evaluation"] = LOWER
+BELOW["films"] = LOWER
+BELOW["evaluation"] = LOWER | {"films"}
 BELOW["training"] = LOWER | {"evaluation"}
-BELOW["cli"] = LOWER | {"batch", "training", "evaluation"}
-BELOW["__init__"] = LOWER
+BELOW["cli"] = LOWER | {"batch", "films", "training", "evaluation"}
+BELOW["__init__"] = LOWER | {"films"}
 BELOW["__main__"] = {"cli"}
 HEAVY = {"facexlib", "numba", "scipy", "onnxruntime", "onnx", "matplotlib", "skimage", "lightning_fabric"}
-HEAVY |= {"torchvision", "torchmetrics", "pyiqa", "httpx", "openvino", "spandrel"}
+HEAVY |= {"torchvision", "torchmetrics", "pyiqa", "httpx", "openvino", "spandrel", "av"}
 HOSTS = {"comfy", "comfy_api", "folder_paths", "modules", "gradio", "invokeai"}
 
 

@@ -41,6 +41,9 @@ def add_parsers(commands: Any) -> None:
     p.add_argument("--restored", nargs="+", default=[], metavar="DIR", help="pictures that systems restored")
     p.add_argument("--truth", metavar="DIR", help="the true pictures, where --restored is compared alone")
     p.add_argument(
+        "--video", nargs="+", default=[], metavar="FILE", help="restored films; --truth is one, too"
+    )
+    p.add_argument(
         "--template", choices=("gpen", "ffhq"), help="alignment (default: the protocol's, or gpen)"
     )
     p.add_argument("--embedder", metavar="FILE", help="MobileFaceNet.onnx, for the identity cosine")
@@ -65,6 +68,8 @@ def _protocols() -> str:
 
 
 def _evaluate(args: argparse.Namespace) -> int:
+    if args.video:
+        return _films(args)
     from ..evaluation.compare import Comparison, compare
     from ..evaluation.measures import gather_measures
     from ..evaluation.report import Summary, write_report
@@ -86,6 +91,24 @@ def _evaluate(args: argparse.Namespace) -> int:
     for note in (*measures.left_out, *summary.gaps, *found.problems):
         print(note, file=sys.stderr)
     return 1 if found.problems else 0
+
+
+def _films(args: argparse.Namespace) -> int:
+    """How steady films are: flicker, jitter, identity, beside their truth."""
+    from ..evaluation.film_comparison import compare_films, film_table
+    from ..faces.identity import find_embedder
+    from ..host import LocalHost
+
+    if not args.truth or args.data or args.restored:
+        raise OptionError(
+            "--video compares films with the film of --truth alone; name that, and no pictures."
+        )
+    host = LocalHost(args.device)
+    rows = compare_films(
+        [Path(one) for one in args.video], Path(args.truth), host, find_embedder(args.embedder)
+    )
+    print(film_table(rows), end="")
+    return 0
 
 
 def _check(args: argparse.Namespace) -> None:

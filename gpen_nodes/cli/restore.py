@@ -37,6 +37,7 @@ from ..inference import BACKENDS, DTYPES
 from ..pipeline import restore_image
 from ..weight_files import model_path, shipped_model
 from .devices import chosen_devices, load_engines, threads_for
+from .films import add_film_options, are_films, run_films
 from .inputs import add_max_pixels, allow_large_images, read_input, say
 from .options import add_options, chosen_options
 from .restore_plan import RestorePlan, plan_restoring
@@ -59,9 +60,11 @@ def add_parsers(commands: Any) -> None:
         help="restore the faces of photos",
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
         description="Restore faces. With --face_align every face of a photo is found, restored and pasted "
-        "back; without it each input is one aligned face crop, and so is the output.",
+        "back; without it each input is one aligned face crop, and so is the output. Of films the faces are "
+        "always found, and followed.",
     )
-    p.add_argument("--input", "-i", nargs="+", required=True, metavar="PATH", help="files, folders, patterns")
+    p.add_argument("paths", nargs="*", metavar="PATH", help="as --input")
+    p.add_argument("--input", "-i", nargs="+", default=[], metavar="PATH", help="files, folders, patterns")
     p.add_argument("--output", "-o", metavar="PATH", help="file or folder; else beside the input, _restored")
     p.add_argument(
         "--model_path",
@@ -109,12 +112,18 @@ def add_parsers(commands: Any) -> None:
     p.add_argument(
         "--force", action="store_true", help="restore even what does not look like an aligned face"
     )
-    p.set_defaults(run=run)
+    add_film_options(p)
+    p.set_defaults(run=run, usage_error=p.error)
 
 
 def run(args: argparse.Namespace) -> int:
     """Restore every input; 1 if any failed."""
+    args.input = [*args.paths, *args.input]
+    if not args.input:
+        args.usage_error("name what is to be restored (--input)")
     options = chosen_options(args, RestoreOptions(), OPTIONS)
+    if are_films(args):
+        return run_films(args, options)
     devices = chosen_devices(args)
     weights = Path(model_path(args.model_path) if args.model_path else shipped_model())
     mask = None if args.mask is None else _read_mask(args)

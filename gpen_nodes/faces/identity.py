@@ -91,9 +91,9 @@ def face_likeness(
     return tuple((embedded(aligned) @ known.T).amax(1).tolist())
 
 
-def find_embedder() -> FaceEmbedder | None:
-    """MobileFaceNet from where weights usually lie, kept once read; None where it is not at hand."""
-    path = locate(MOBILEFACENET)
+def find_embedder(weights: str | Path | None = None) -> FaceEmbedder | None:
+    """MobileFaceNet from ``weights`` or where it usually lies, kept once read; None if it is not there."""
+    path = weights or locate(MOBILEFACENET)
     return _embedder(str(path)) if path else None
 
 

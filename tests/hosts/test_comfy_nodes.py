@@ -799,3 +799,37 @@ def test_detectors_of_other_packs_are_found(comfyui, models):
     assert comfyui.door.detector_weights("retinaface_resnet50") == file
     assert comfyui.door.detector_weights("mtcnn") is None
     assert comfyui.door.detector_weights("retinaface_mobile0.25") is None
+
+
+# Films
+
+
+def test_frames_are_followed_and_held_steady(run, model, astronaut):
+    """A film of one portrait that moves, with noise of its own in each frame; and what is asked of it."""
+    noise = torch.Generator().manual_seed(0)
+    frames = torch.stack([astronaut[k : k + 256, 100 + 2 * k : 356 + 2 * k] for k in range(6)])
+    frames = (frames + 0.05 * torch.randn(frames.shape, generator=noise)).clamp(0, 1)
+    image, report = run("GPEN_RestoreFrames", image=frames, model=model, fps=12.5)
+    assert report.startswith("track 0, 0:00.00 to 0:00.40: face of")
+    assert report.endswith("restored")
+    host = gpen_nodes.LocalHost("cpu")
+    assert torch.equal(image, gpen_nodes.restore_frames(frames, model, rate=12.5, host=host).image)
+    boiling, _ = run("GPEN_RestoreFrames", image=frames, model=model, stability=0)
+    assert not torch.equal(image, boiling)
+    untouched, report = run("GPEN_RestoreFrames", image=frames, model=model, tracks="3-")
+    assert torch.equal(untouched, frames)
+    assert "left as it is, track 0 was not asked for" in report
+
+
+def test_frames_without_faces_and_none_at_all_pass(run, model):
+    image = torch.full((3, 64, 48, 4), 0.5)
+    same, report = run("GPEN_RestoreFrames", image=image, model=model)
+    assert torch.equal(same, image)
+    assert report == "no face found, unchanged"
+    assert is_blocked(run("GPEN_RestoreFrames", image=torch.zeros(0, 40, 30, 3), model=model)[0])
+
+
+def test_one_person_of_a_film_needs_to_be_told_apart(run, model, astronaut, monkeypatch):
+    frames = torch.stack([astronaut[k : k + 256, 100:356] for k in range(3)])
+    with pytest.raises(MissingWeightsError, match="MobileFaceNet"):
+        run("GPEN_RestoreFrames", image=frames, model=model, person=astronaut[None])
