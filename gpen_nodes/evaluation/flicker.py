@@ -52,7 +52,7 @@ class FilmFigures:
 
     def __init__(self, embedder: FaceEmbedder | None = None) -> None:
         self._embedder = embedder
-        self._flow = cv2.DISOpticalFlow_create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
+        self._flow = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
         self._past: tuple[np.ndarray, np.ndarray, np.ndarray, dict[int, Tensor]] | None = None
         self._differences: list[tuple[float, float]] = []
         self._psnr: list[float] = []

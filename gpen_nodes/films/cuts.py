@@ -18,7 +18,7 @@ class Cuts:
 
     def __init__(self) -> None:
         self._last: np.ndarray | None = None
-        self._flow = cv2.DISOpticalFlow_create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
+        self._flow = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
         self._xs, self._ys = np.meshgrid(*2 * [np.arange(_SIDE, dtype=np.float32)])
 
     def add(self, gray: np.ndarray) -> bool:

@@ -83,11 +83,11 @@ def follow_faces(
     detect = options.restore.detect
     follower, cuts, embedder = Follower(detect.min_score), Cuts(), find_embedder(weights)
     detect, count = replace(detect, min_score=min(detect.min_score, _GOING_ON)), 0
-    size: tuple[int, ...] = ()
+    size = (0, 0)
     for count, frame in enumerate(frames, 1):
         tell_stage(host, "Following faces", count - 1, max(total or 0, count))
         gray = as_gray(frame.image)
-        size = gray.shape if count == 1 else size
+        size = gray.shape[:2] if count == 1 else size
         if gray.shape != size:
             raise ImageError(
                 f"Frame {count} is {gray.shape[1]}×{gray.shape[0]} px and those before {size[1]}×{size[0]}: "

@@ -6,6 +6,8 @@ pyramids as OpenCV has it), and the turn, scale and shift that most of the point
 
 from __future__ import annotations
 
+from typing import Any
+
 import cv2
 import numpy as np
 from torch import Tensor
@@ -63,9 +65,10 @@ def motion_between(before: np.ndarray, after: np.ndarray, box: Box) -> np.ndarra
 
 
 def _matched(before: np.ndarray, after: np.ndarray, points: np.ndarray) -> np.ndarray | None:
-    flow = {"winSize": (_WINDOW, _WINDOW), "maxLevel": 3}
-    there, found, _ = cv2.calcOpticalFlowPyrLK(before, after, points, None, **flow)
-    back, _, _ = cv2.calcOpticalFlowPyrLK(after, before, there, None, **flow)
+    flow: Any = {"winSize": (_WINDOW, _WINDOW), "maxLevel": 3}
+    nothing: Any = None  # what OpenCV would start from
+    there, found, _ = cv2.calcOpticalFlowPyrLK(before, after, points, nothing, **flow)
+    back, _, _ = cv2.calcOpticalFlowPyrLK(after, before, there, nothing, **flow)
     good = (found[:, 0] > 0) & (np.abs(back - points).max(1) < 1)  # a point that comes back was seen
     if good.sum() < _FEWEST:
         return None

@@ -126,9 +126,9 @@ class _Scene:
     def restored(self, batch: Sequence[tuple[Frame, list[_Seen]]]) -> Iterator[tuple[Frame, Tensor | None]]:
         """Frames with their restored images."""
         every = [one for _, seen in batch for one in seen]
+        crops: Iterator[Tensor] = iter(())
         if every:
-            crops = stack_crops([one.face for one in every])
-            crops = iter(self._restorer.restore(crops, self._host))
+            crops = iter(self._restorer.restore(stack_crops([one.face for one in every]), self._host))
         for frame, seen in batch:
             faces = [self._finished(frame, one, next(crops)) for one in seen]
             image = None

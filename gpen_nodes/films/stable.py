@@ -48,7 +48,7 @@ class Stabiliser:
     def __init__(self, stability: float) -> None:
         self._share = stability * _MOST
         self._past: _Past | None = None
-        self._flow = cv2.DISOpticalFlow_create(cv2.DISOPTICAL_FLOW_PRESET_FAST)
+        self._flow = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_FAST)
 
     def blend(self, before: Tensor, after: Tensor, restored: float = 1.0) -> Tensor:
         """The next frame's face.

@@ -219,7 +219,7 @@ def _finished(number: int, track: _Growing) -> Track:
     values = found[nearest]
     values[:, :4] += np.tile(shift, 2)
     values[:, 4:14] = points.reshape(count, 10)
-    strength = eased(times, track.starts, track.ends, _EASE)
+    strength = eased(times.tolist(), track.starts, track.ends, _EASE)
     return Track(number, track.first, times, values, track.size, strength, tuple(track.embeddings))
 
 

@@ -40,6 +40,7 @@ def write_film():
                 context.options = {"x265-params": "log-level=error"}
             if matrix:
                 stream.set_display_matrix(matrix)
+            sound = None
             if whole:
                 sound = output.add_stream("aac", rate=44100)
                 sound.layout = "mono"
