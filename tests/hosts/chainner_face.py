@@ -54,7 +54,9 @@ face_restoration_helper.init_detection_model = detector
 face_restoration_helper.init_parsing_model = lambda **_: AllSkin()
 gpen_nodes.spandrel.register()
 model, _, name = load_model_node(Context(), Path(sys.argv[1]))
-photo = cv2.imread(sys.argv[2]).astype("float32") / 255
+read = cv2.imread(sys.argv[2])
+assert read is not None
+photo = read.astype("float32") / 255
 restored = upscale_face_node(Context(), photo, model, None, 2, 0.7)
 cv2.imwrite(sys.argv[4], (restored * 255).round().astype("uint8"))
 print(name, model.architecture.id, model.purpose)
