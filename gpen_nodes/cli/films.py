@@ -36,7 +36,7 @@ def add_film_options(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--film", action="store_true", help="take a folder of frames or an animated picture as a film"
     )
-    add_options(group, FilmOptions(), OPTIONS)
+    add_options(group, FilmOptions(), OPTIONS)  # type: ignore[arg-type]  # it only adds arguments
     group.add_argument("--like", metavar="FILE", help="a photo of the only person to restore in films")
     group.add_argument("--encoder", metavar="NAME", help="FFmpeg's name, such as libx265 or h264_nvenc")
     group.add_argument("--crf", type=float, metavar="N", help="constant quality, on the encoder's scale")

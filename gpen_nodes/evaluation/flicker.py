@@ -80,7 +80,7 @@ class FilmFigures:
         if self._past is not None and not cut:
             before, before_true, before_gray, before_known = self._past
             if inside.any():
-                flow = self._flow.calc(gray, before_gray, None)
+                flow = self._flow.calc(gray, before_gray, None)  # type: ignore[call-overload]  # None: it makes the array
                 pairs = (ours, before), (theirs, before_true)
                 now, then = (float(np.abs(a - _followed(b, flow))[inside].mean()) for a, b in pairs)
                 self._differences.append((now, then))

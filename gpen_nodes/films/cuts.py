@@ -31,7 +31,7 @@ class Cuts:
         last, self._last = self._last, small
         if last is None:
             return False
-        flow = self._flow.calc(small, last, None)
+        flow = self._flow.calc(small, last, None)  # type: ignore[call-overload]  # None: it makes the array
         places = self._xs + flow[..., 0], self._ys + flow[..., 1]
         expected = cv2.remap(last, *places, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
         return float(cv2.absdiff(expected, small).mean()) > _ANOTHER

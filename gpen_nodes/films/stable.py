@@ -70,7 +70,7 @@ class Stabiliser:
         detail, usual = after - coarse, 0.0
         if self._past is not None:
             past = self._past
-            flow = self._flow.calc(gray, past.gray, None)
+            flow = self._flow.calc(gray, past.gray, None)  # type: ignore[call-overload]  # None: it makes the array
             difference = (_follow(past.seen, flow) - small).abs().mean(-1)
             middle = max(difference.median().item(), 1 / 255)
             usual = past.usual or middle
