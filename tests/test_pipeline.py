@@ -144,7 +144,7 @@ def test_a_mask_and_the_pictures_tones_reach_paste_back(astronaut, identity, mon
 
 
 def test_a_face_that_is_judged_unfit_is_left_and_reported(astronaut, identity, monkeypatch):
-    def judge(images, aligned, restored, options, host):
+    def judge(images, aligned, restored, options, *, host):
         return tuple(Verdict(face, accepted=False, why="unlike before") for face in restored)
 
     monkeypatch.setattr(pipeline, "judge_faces", judge)
