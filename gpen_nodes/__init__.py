@@ -185,21 +185,20 @@ _RENAMED = {
 }
 
 
-_ON_FIRST_USE = {  # a host reads its files itself, and restores more often than it degrades
+# A host reads its files itself, restores films seldom, and restores more often than it degrades.
+_ON_FIRST_USE = {
+    **dict.fromkeys(
+        ("EVALUATION_RECIPE", "DegradationRecipe", "DegradationValues", "apply_degradation", "degrade"),
+        ".degradation",
+    ),
     **dict.fromkeys(
         ("FilmOptions", "RestoredFrames", "open_film", "restore_film", "restore_frames"), ".films"
     ),
-    "EVALUATION_RECIPE": ".degradation",
-    "DegradationRecipe": ".degradation",
-    "DegradationValues": ".degradation",
-    "ImageFile": ".image_files",
-    "apply_degradation": ".degradation",
-    "decode_image_file": ".image_files",
-    "degrade": ".degradation",
-    "encode_image_file": ".image_files",
+    **dict.fromkeys(
+        ("ImageFile", "decode_image_file", "encode_image_file", "read_image_file", "write_image_file"),
+        ".image_files",
+    ),
     "grow": ".model.growing",
-    "read_image_file": ".image_files",
-    "write_image_file": ".image_files",
 }
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import threading
 from collections.abc import Sequence
@@ -12,7 +11,7 @@ from typing import Any
 
 from tqdm import tqdm
 
-from ..atomic import remedy, replacing
+from ..atomic import remedy
 from ..batch import Job, StoppableHost, check_plan, check_room, signals_interrupt
 from ..errors import GpenError, OptionError, printable
 from ..faces import RestoreOptions
@@ -22,6 +21,7 @@ from ..weight_files import model_path, shipped_model
 from .devices import chosen_devices, load_engines, threads_for
 from .inputs import say
 from .options import add_options, chosen_options
+from .tally import write_report
 
 __all__ = ["add_film_options", "are_films", "run_films"]
 
@@ -36,7 +36,7 @@ def add_film_options(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--film", action="store_true", help="take a folder of frames or an animated picture as a film"
     )
-    add_options(group, FilmOptions(), OPTIONS)  # type: ignore[arg-type]  # it only adds arguments
+    add_options(group, FilmOptions(), OPTIONS)
     group.add_argument("--like", metavar="FILE", help="a photo of the only person to restore in films")
     group.add_argument("--encoder", metavar="NAME", help="FFmpeg's name, such as libx265 or h264_nvenc")
     group.add_argument("--crf", type=float, metavar="N", help="constant quality, on the encoder's scale")
@@ -82,7 +82,7 @@ def run_films(args: argparse.Namespace, options: RestoreOptions) -> int:
         for job in jobs:
             entries.append(_attempt(job, args, film_options, engine.restorer, devices[0], stopped, person))
     if args.report:
-        _write_report(args.report, entries)
+        write_report(args.report, "films", entries)
     return 1 if any("error" in entry for entry in entries) else 0
 
 
@@ -154,12 +154,3 @@ class _Host(StoppableHost):
     def _close(self) -> None:
         if self._bar is not None:
             self._bar.close()
-
-
-def _write_report(report: str, entries: list[dict[str, Any]]) -> None:
-    try:
-        Path(report).parent.mkdir(parents=True, exist_ok=True)
-        with replacing(Path(report)) as path:
-            path.write_text(json.dumps({"films": entries}, indent=2) + "\n")
-    except OSError as error:
-        raise OptionError(f"--report {report} cannot be written: {remedy(error)}") from error

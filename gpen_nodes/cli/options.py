@@ -16,11 +16,12 @@ _Options = TypeVar("_Options", bound=Options)
 
 
 def add_options(
-    parser: argparse.ArgumentParser, options: Options, names: Iterable[str], **choices: tuple[str, ...]
+    parser: argparse._ActionsContainer, options: Options, names: Iterable[str], **choices: tuple[str, ...]
 ) -> None:
     """Add an argument for each named option, with the default that ``options`` holds.
 
     Args:
+        parser: or a group of one.
         choices: fewer choices than the option itself has, where not all make sense here.
     """
     known = options.described()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import threading
 from collections.abc import Generator
@@ -14,7 +13,6 @@ from typing import Any
 from torch import Tensor
 from tqdm import tqdm
 
-from ..atomic import remedy, replacing
 from ..batch import (
     Delivery,
     Engine,
@@ -41,7 +39,7 @@ from .films import add_film_options, are_films, run_films
 from .inputs import add_max_pixels, allow_large_images, read_input, say
 from .options import add_options, chosen_options
 from .restore_plan import RestorePlan, plan_restoring
-from .tally import Tally
+from .tally import Tally, write_report
 
 __all__ = ["add_parsers"]
 
@@ -164,7 +162,7 @@ def run(args: argparse.Namespace) -> int:
         finally:
             delivery.clear(folders)
             if args.report:
-                _write_report(args.report, tally.entries)
+                write_report(args.report, "images", tally.entries)
     return tally.summarise(len(plan.finished))
 
 
@@ -249,12 +247,3 @@ def _attempt(job: Job, restoring: Restoring, engine: Engine) -> Outcome | Except
             return restoring.write(job, file, key, Restored.of(result))
         except Exception as error:
             return error
-
-
-def _write_report(report: str, entries: list[dict[str, Any]]) -> None:
-    try:
-        Path(report).parent.mkdir(parents=True, exist_ok=True)
-        with replacing(Path(report)) as path:
-            path.write_text(json.dumps({"images": entries}, indent=2) + "\n")
-    except OSError as error:
-        raise OptionError(f"--report {report} cannot be written: {remedy(error)}") from error

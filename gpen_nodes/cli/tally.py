@@ -1,13 +1,31 @@
-"""What has become of a job's pictures, for the user and the report."""
+"""What has become of a job's pictures or films, for the user and the report."""
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
 from typing import Any
 
+from ..atomic import remedy, replacing
 from ..batch import Outcome
+from ..errors import OptionError
 from .inputs import say
 
-__all__ = ["Tally"]
+__all__ = ["Tally", "write_report"]
+
+
+def write_report(report: str, kind: str, entries: list[dict[str, Any]]) -> None:
+    """Write ``--report``: JSON with the entries under ``kind``, such as "images".
+
+    Raises:
+        OptionError: it cannot be written.
+    """
+    try:
+        Path(report).parent.mkdir(parents=True, exist_ok=True)
+        with replacing(Path(report)) as path:
+            path.write_text(json.dumps({kind: entries}, indent=2) + "\n")
+    except OSError as error:
+        raise OptionError(f"--report {report} cannot be written: {remedy(error)}") from error
 
 
 class Tally:
