@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -143,10 +143,7 @@ def judge_and_paste(
     faces = tuple(verdict.face for verdict in verdicts if verdict.accepted)
     pasted, changed = paste_back(found.image, faces, options.paste, mask=mask, host=host)
     before = tuple(face for face, verdict in zip(found.aligned, verdicts, strict=True) if verdict.accepted)
-    reports = tuple(report_faces(found.choices, verdicts))
-    if options.paste.strength == 0:
-        reports = tuple(replace(one, restored=False, why=one.why or "strength is 0") for one in reports)
-    return Restoration(pasted, changed, faces, before, reports)
+    return Restoration(pasted, changed, faces, before, tuple(report_faces(found.choices, verdicts)))
 
 
 def check_aligned(

@@ -221,14 +221,11 @@ def _check_crop(image: Tensor, options: RestoreOptions, host: LocalHost) -> None
 def _restored_crop(picture: Picture, crops: Tensor, options: RestoreOptions) -> Restored:
     """The whole picture is one aligned face; the result has the model's size."""
     before = resize(picture.crops, *crops.shape[1:3])
-    face_crop, judgement, _ = judge_crop(before[0], crops[0], options)
-    restored = torch.lerp(before, face_crop[None], options.paste.strength)
+    verdict = judge_crop(before[0], crops[0], options)
+    restored = torch.lerp(before, verdict.face[None], options.paste.strength)
     height, width = picture.file.image.shape[1:3]
     face = {"box": [0, 0, width, height], "landmarks": None, "score": None, "size": float(min(width, height))}
-    decided = None if judgement is None else judgement.to_dict()
-    why = "strength is 0" if options.paste.strength == 0 else "" if judgement is None else judgement.refused
-    report = face | {"image_index": 0, "selected": True, "restored": not why, "why": why}
-    report["judgement"] = decided
+    report = face | {"image_index": 0, "selected": True} | verdict.to_dict()
     return Restored(restored, [report], [(None, picture.crops[0], restored[0])])
 
 

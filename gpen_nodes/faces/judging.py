@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 import torch
 from torch import Tensor
@@ -23,25 +23,32 @@ __all__ = ["FaceReport", "Verdict", "judge_crop", "judge_faces", "report_faces"]
 
 _AS_RESTORED = JudgeOptions(colour="model", keep_detail=0, keep_front=False, guard_identity=False)
 _LARGEST = 2048  # pixels: 50 MB for each copy of a crop
+_Face = TypeVar("_Face", AlignedFace, Tensor)
 
 
 @dataclass(frozen=True)
-class Verdict:
+class Verdict(Generic[_Face]):
     """Whether a restored face is good enough to be pasted, or why not.
 
     Attributes:
-        face: as it is to be pasted.
+        face: as it is to be pasted: with its place from ``judge_faces``, the crop alone from ``judge_crop``.
         accepted: False leaves the image as it is there.
-        why: a reason in plain English; empty if accepted.
+        why: why nothing of it is seen, in plain English; empty if something is. An accepted face has a
+            reason where the strength is 0.
         judgement: what of the picture stayed in the face; None if that was not asked.
         said: the same in plain English.
     """
 
-    face: AlignedFace
+    face: _Face
     accepted: bool = True
     why: str = ""
     judgement: Judgement | None = None
     said: str = ""
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for JSON, but for the face."""
+        decided = None if self.judgement is None else self.judgement.to_dict()
+        return {"restored": not self.why, "why": self.why, "judgement": decided}
 
 
 def judge_faces(
@@ -49,7 +56,7 @@ def judge_faces(
     aligned: Sequence[AlignedFace],
     restored: Sequence[AlignedFace],
     options: RestoreOptions | None = None,
-) -> tuple[Verdict, ...]:
+) -> tuple[Verdict[AlignedFace], ...]:
     """Decide what of the picture stays in restored faces, and which of them go back into their images.
 
     Each face is judged at the restored crop's scale or at the picture's, whichever is finer (up to 2048 px),
@@ -71,9 +78,7 @@ def judge_faces(
     return tuple(_verdict(batch, before, after, options) for before, after in pairs)
 
 
-def judge_crop(
-    before: Tensor, after: Tensor, options: RestoreOptions | None = None
-) -> tuple[Tensor, Judgement | None, str]:
+def judge_crop(before: Tensor, after: Tensor, options: RestoreOptions | None = None) -> Verdict[Tensor]:
     """Judge one aligned crop.
 
     Args:
@@ -81,12 +86,13 @@ def judge_crop(
         options: of the whole run; see ``JudgeOptions``.
 
     Returns:
-        The face [S, S, 3], what was decided (None if nothing was asked), and that in plain English.
+        The verdict on the face, [S, S, 3]. One that is not accepted is what the image shows.
     """
     options = options or RestoreOptions()
     chosen = options.judge
+    unseen = "strength is 0" if options.paste.strength == 0 else ""
     if chosen == _AS_RESTORED:
-        return after, None, ""
+        return Verdict(after, why=unseen)
     embedder = find_embedder() if chosen.guard_identity else None
 
     def embed(faces: Tensor) -> Tensor:
@@ -107,19 +113,20 @@ def judge_crop(
     said = str(judgement)
     if chosen.guard_identity and embedder is None:
         said += f"; identity not checked, {MOBILEFACENET.name} is not at hand"
-    return crop, judgement, said.removeprefix("; ")
+    refused = judgement.refused
+    return Verdict(crop, not refused, refused or unseen, judgement, said.removeprefix("; "))
 
 
-def _verdict(batch: Tensor, aligned: AlignedFace, restored: AlignedFace, options: RestoreOptions) -> Verdict:
-    if options.judge == _AS_RESTORED:
-        return Verdict(restored)
-    before, after = _same_scale(batch[aligned.image_index], aligned, restored, options)
-    crop, judgement, said = judge_crop(before, after, options)
-    assert judgement is not None
+def _verdict(
+    batch: Tensor, aligned: AlignedFace, restored: AlignedFace, options: RestoreOptions
+) -> Verdict[AlignedFace]:
+    before = after = restored.crop
+    if options.judge != _AS_RESTORED:
+        before, after = _same_scale(batch[aligned.image_index], aligned, restored, options)
+    found = judge_crop(before, after, options)
     # Without detail of the picture's own the crop takes its place, as it always did.
-    face = replace(restored, crop=crop, base=before if options.judge.keep_detail else None)
-    why = judgement.refused
-    return Verdict(face, accepted=not why, why=why, judgement=judgement, said=said)
+    face = replace(restored, crop=found.face, base=before if options.judge.keep_detail else None)
+    return Verdict(face, found.accepted, found.why, found.judgement, found.said)
 
 
 def _same_scale(
@@ -172,14 +179,14 @@ class FaceReport:
         return f"{self.face}: restored" + (f" ({self.said})" if self.said else "")
 
 
-def report_faces(choices: Iterable[FaceChoice], verdicts: Iterable[Verdict]) -> Iterator[FaceReport]:
+def report_faces(
+    choices: Iterable[FaceChoice], verdicts: Iterable[Verdict[AlignedFace]]
+) -> Iterator[FaceReport]:
     """A report for each choice; the verdicts are those on the selected faces, in the same order."""
     remaining = iter(verdicts)
     for choice in choices:
         if choice.selected:
-            verdict = next(remaining)
-            yield FaceReport(
-                choice.face, verdict.accepted, verdict.why, judgement=verdict.judgement, said=verdict.said
-            )
+            one = next(remaining)
+            yield FaceReport(choice.face, not one.why, one.why, judgement=one.judgement, said=one.said)
         else:
             yield FaceReport(choice.face, restored=False, why=choice.why, selected=False)
