@@ -10,7 +10,7 @@ from torch import Tensor
 
 from .bands import SIDES, join, split, to_rgb, to_ycc
 from .colour import KeptColour, judge_colour
-from .detail import KeptDetail, blend_octaves, keep_shares, measure_held
+from .detail import KeptDetail, blend_octaves, fine_share, keep_power, keep_shares, measure_held
 from .grain import grain as grain_of
 from .identity import Embed, KeptIdentity, guard_identity
 from .occlusion import contradiction
@@ -100,6 +100,8 @@ def _luma(
     before, after = split(x[:1]), split(y[:1])
     shares = {side: keep_detail * share for side, share in keep_shares(held, before).items()}
     luma = blend_octaves(before, after, shares)
+    if keep_detail:
+        luma = keep_power(luma, before, after, keep_detail * fine_share(held))
     if grain:
         added = grain_of(before, shares, x.shape[-1])
         luma = {side: octave + grain * added[side] for side, octave in luma.items()}
