@@ -153,7 +153,7 @@ def restoring(face: Face, bench: Bench) -> Iterator[Row]:
 
 
 def people(faces: Sequence[Face], bench: Bench) -> Iterator[Row]:
-    """Cosines of judged faces to inputs, and whether the guard acts: on the face itself, on others, on swaps."""
+    """Cosines of judged faces to inputs, and whether the guard acts: on themselves, on others, on swaps."""
     eyes = _eyes()
     for level in PROTOCOL.levels:
         befores = [face.degraded(level) for face in faces]

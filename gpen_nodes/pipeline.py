@@ -17,6 +17,7 @@ from .faces import (
     FaceReport,
     RestoreOptions,
     align_faces,
+    crop_pixels,
     find_faces,
     judge_faces,
     paste_back,
@@ -26,7 +27,7 @@ from .faces import (
 )
 from .host import Host, LocalHost
 from .images import as_batch
-from .inference import Restorer
+from .inference import Restorer, Restorers, covering_size
 from .options import gather
 
 __all__ = ["FoundFaces", "Restoration", "check_aligned", "find_and_align", "judge_and_paste", "restore_image"]
@@ -84,7 +85,7 @@ class Restoration:
 
 def restore_image(
     image: Tensor,
-    restorer: Restorer,
+    restorer: Restorer | Restorers,
     options: RestoreOptions | None = None,
     *,
     mask: Tensor | None = None,
@@ -95,7 +96,7 @@ def restore_image(
 
     Args:
         image: [B, H, W, C] or [H, W, C], C of 1, 3 or 4, in [0, 1].
-        restorer: the network; see ``get_restorer``.
+        restorer: the network, see ``get_restorer``, or several for faces of different sizes.
         options: see ``RestoreOptions``. The fields of its parts are keywords, such as ``strength``,
             ``softness``, ``match_colour``, ``detector``, ``min_face``, ``max_faces``, ``order`` or
             ``template``.
@@ -111,23 +112,28 @@ def restore_image(
     """
     options = gather(RestoreOptions, options, keywords)
     host = host or LocalHost()
-    found = find_and_align(image, restorer.input_size, options, host=host)
+    found = find_and_align(image, restorer.input_sizes, options, host=host)
     return judge_and_paste(found, restore_faces(restorer, found.aligned, host), options, mask=mask, host=host)
 
 
-def find_and_align(image: Tensor, size: int, options: RestoreOptions, *, host: Host) -> FoundFaces:
+def find_and_align(
+    image: Tensor, sizes: int | Sequence[int], options: RestoreOptions, *, host: Host
+) -> FoundFaces:
     """The first half of ``restore_image``, up to the network.
 
     Args:
         image: as ``restore_image`` takes it.
-        size: side of the crops, in pixels.
+        sizes: sides that crops may have, in pixels: each face gets the smallest that covers its own pixels.
     """
     batch = as_batch(image)
     choices = select_faces(find_faces(batch, options.detect, host=host), options.select)
-    selected = [choice.face for choice in choices if choice.selected]
-    return FoundFaces(
-        batch, tuple(choices), tuple(align_faces(batch, selected, size, options.align, host=host))
-    )
+    sizes = (sizes,) if isinstance(sizes, int) else sizes
+    aligned: list[AlignedFace] = []
+    for choice in choices:
+        if choice.selected:
+            side = covering_size(sizes, crop_pixels(choice.face, options.align.template))
+            aligned += align_faces(batch, [choice.face], side, options.align, host=host)
+    return FoundFaces(batch, tuple(choices), tuple(aligned))
 
 
 def judge_and_paste(

@@ -15,13 +15,13 @@ import torch
 from torch import Tensor
 
 from ..atomic import remedy
-from ..crops import replace_crops, stack_crops
+from ..crops import restore_each, with_crops
 from ..errors import FaceError, GpenError
 from ..faces import RestoreOptions, judge_crop
 from ..host import LocalHost
 from ..image_files import ImageFile, read_image_file, write_image_file
 from ..images import resize
-from ..inference import Restorer
+from ..inference import Restorer, Restorers, covering_size
 from ..pipeline import FoundFaces, Restoration, check_aligned, find_and_align, judge_and_paste
 from .deliver import Delivery, Write
 from .manifest import settings_key
@@ -46,7 +46,7 @@ class StoppableHost(LocalHost):
 class Engine:
     """A network, and the host on whose device it runs."""
 
-    restorer: Restorer
+    restorer: Restorer | Restorers
     host: LocalHost
 
 
@@ -64,7 +64,7 @@ class Picture:
 
     file: ImageFile
     key: str
-    crops: Tensor
+    crops: Sequence[Tensor]
     found: FoundFaces | None = None
 
     @property
@@ -106,7 +106,7 @@ class Restoring:
         options: for every picture.
         settings: all that decides what is written, for the manifest.
         delivery: the way to the files' places.
-        input_size: side of the network's faces.
+        input_sizes: sides of the networks' faces.
         hosts: on whose devices faces are found, in turn.
         face_align: pictures are photos; else each is one aligned face.
         force: take what does not look like an aligned face.
@@ -117,7 +117,7 @@ class Restoring:
         options: RestoreOptions,
         settings: dict[str, Any],
         delivery: Delivery,
-        input_size: int,
+        input_sizes: Sequence[int],
         hosts: Sequence[LocalHost],
         *,
         face_align: bool,
@@ -125,7 +125,7 @@ class Restoring:
         max_pixels: int | None = None,
     ) -> None:
         self.options, self._settings, self._delivery = options, settings, delivery
-        self._size, self._hosts = input_size, hosts
+        self._sizes, self._hosts = input_sizes, hosts
         self._face_align, self._force, self._max_pixels = face_align, force, max_pixels
 
     def read(self, job: Job) -> tuple[ImageFile, str]:
@@ -146,20 +146,24 @@ class Restoring:
         file, key = self.read(job)
         host = self._hosts[zlib.crc32(job.name.encode("utf-8", "surrogateescape")) % len(self._hosts)]
         if self._face_align:
-            found = find_and_align(file.image, self._size, self.options, host=host)
-            return Picture(file, key, stack_crops(found.aligned, self._size), found)
+            found = find_and_align(file.image, self._sizes, self.options, host=host)
+            return Picture(file, key, [face.crop for face in found.aligned], found)
         if not self._force:
             _check_crop(file.image, self.options, host)
-        return Picture(file, key, resize(file.image, self._size, self._size))
+        size = covering_size(self._sizes, max(file.image.shape[1:3]))
+        return Picture(file, key, [*resize(file.image, size, size)])
 
     @staticmethod
-    def restore(engine: Engine, crops: Tensor) -> Tensor:
-        return engine.restorer.restore(crops, engine.host)
+    def restore(engine: Engine, crops: Sequence[Sequence[Tensor]]) -> list[list[Tensor]]:
+        """The faces of several pictures together."""
+        every = [crop for own in crops for crop in own]
+        restored = iter(restore_each(engine.restorer, every, engine.host))
+        return [[next(restored) for _ in own] for own in crops]
 
-    def finish(self, job: Job, picture: Picture, crops: Tensor) -> Outcome:
+    def finish(self, job: Job, picture: Picture, crops: Sequence[Tensor]) -> Outcome:
         """Paste and write, from the restored crops."""
         if picture.found is not None:
-            faces = replace_crops(picture.found.aligned, crops) if len(crops) else ()
+            faces = with_crops(picture.found.aligned, crops)
             restored = Restored.of(judge_and_paste(picture.found, faces, self.options))
         else:
             restored = _restored_crop(picture, crops, self.options)
@@ -218,9 +222,9 @@ def _check_crop(image: Tensor, options: RestoreOptions, host: LocalHost) -> None
         ) from error
 
 
-def _restored_crop(picture: Picture, crops: Tensor, options: RestoreOptions) -> Restored:
+def _restored_crop(picture: Picture, crops: Sequence[Tensor], options: RestoreOptions) -> Restored:
     """The whole picture is one aligned face; the result has the model's size."""
-    before = resize(picture.crops, *crops.shape[1:3])
+    before = resize(picture.crops[0][None], *crops[0].shape[:2])
     verdict = judge_crop(before[0], crops[0], options)
     restored = torch.lerp(before, verdict.face[None], options.paste.strength)
     height, width = picture.file.image.shape[1:3]

@@ -32,7 +32,7 @@ from ..faces import ORDERS, RestoreOptions
 from ..host import LocalHost
 from ..inference import BACKENDS, DTYPES
 from ..pipeline import restore_image
-from ..weight_files import model_path, shipped_model
+from ..weight_files import model_paths, shipped_model
 from .devices import chosen_devices, load_engines, threads_for
 from .inputs import add_max_pixels, allow_large_images, say
 from .options import add_options, chosen_options
@@ -62,8 +62,10 @@ def add_parsers(commands: Any) -> None:
     p.add_argument("--output", "-o", metavar="PATH", help="file or folder; else beside the input, _restored")
     p.add_argument(
         "--model_path",
-        metavar="FILE",
-        help="checkpoint, or a name that gpen-nodes models lists; else the small model of the pack",
+        nargs="+",
+        metavar="MODEL",
+        help="checkpoint, or a name that gpen-nodes models lists; of several, of a folder, or of all "
+        "that are at hand (auto) each face gets the smallest that covers it; else the small model of the pack",
     )
     p.add_argument("--size", type=int, metavar="PX", help="check that the model restores at this size")
     p.add_argument("--face_align", action="store_true", help="find, align, restore and paste back every face")
@@ -107,7 +109,7 @@ def run(args: argparse.Namespace) -> int:
     """Restore every input; 1 if any failed."""
     options = chosen_options(args, RestoreOptions(), OPTIONS)
     devices = chosen_devices(args)
-    weights = Path(model_path(args.model_path) if args.model_path else shipped_model())
+    weights = model_paths(args.model_path) if args.model_path else [shipped_model()]
     plan = plan_restoring(args, options, weights)
     if args.dry_run:
         return _show(plan, args)
@@ -124,7 +126,7 @@ def run(args: argparse.Namespace) -> int:
             options,
             plan.settings,
             delivery,
-            engines[0].restorer.input_size,
+            engines[0].restorer.input_sizes,
             [engine.host for engine in engines],
             face_align=args.face_align,
             force=args.force,

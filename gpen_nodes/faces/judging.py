@@ -48,7 +48,7 @@ class Verdict(Generic[_Face]):
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON, but for the face."""
         decided = None if self.judgement is None else self.judgement.to_dict()
-        return {"restored": not self.why, "why": self.why, "judgement": decided}
+        return {"restored": not self.why, "why": self.why, "judgement": decided, "said": self.said}
 
 
 def judge_faces(
@@ -121,20 +121,28 @@ def _verdict(
     batch: Tensor, aligned: AlignedFace, restored: AlignedFace, options: RestoreOptions
 ) -> Verdict[AlignedFace]:
     before = after = restored.crop
+    pixels, size = _covered(aligned), len(restored.crop)
     if options.judge != _AS_RESTORED:
         before, after = _same_scale(batch[aligned.image_index], aligned, restored, options)
     found = judge_crop(before, after, options)
     # Without detail of the picture's own the crop takes its place, as it always did.
     face = replace(restored, crop=found.face, base=before if options.judge.keep_detail else None)
-    return Verdict(face, found.accepted, found.why, found.judgement, found.said)
+    said = [found.said] if found.said else []
+    if pixels > size:
+        said.append(f"larger than the model, {pixels} px for {size}")
+    return Verdict(face, found.accepted, found.why, found.judgement, "; ".join(said))
+
+
+def _covered(face: AlignedFace) -> int:
+    """Side of the square of the image that a crop shows, in pixels."""
+    return math.ceil(face.crop_size / torch.linalg.vector_norm(face.matrix[:, 0]).item())
 
 
 def _same_scale(
     image: Tensor, aligned: AlignedFace, restored: AlignedFace, options: RestoreOptions
 ) -> tuple[Tensor, Tensor]:
     """[S, S, 3] twice: what the image shows where the crop lies, and the restored crop."""
-    pixels = torch.linalg.vector_norm(aligned.matrix[:, 0]).item()  # of the crop, for one of the image
-    native = math.ceil(aligned.crop_size / pixels) if options.judge.keep_detail else 0
+    native = _covered(aligned) if options.judge.keep_detail else 0
     side = max(len(restored.crop), min(native, _LARGEST))
     to_crop = compose(resizing(side / aligned.crop_size, side / aligned.crop_size), aligned.matrix)
     seen = image[..., :3].permute(2, 0, 1)[None]
@@ -170,6 +178,7 @@ class FaceReport:
             "restored": self.restored,
             "why": self.why,
             "judgement": None if self.judgement is None else self.judgement.to_dict(),
+            "said": self.said,
         }
 
     def __str__(self) -> str:
