@@ -65,7 +65,7 @@ def add_parsers(commands: Any) -> None:
         nargs="+",
         metavar="MODEL",
         help="checkpoint, or a name that gpen-nodes models lists; of several, of a folder, or of all "
-        "that are at hand (auto) each face gets the smallest that covers it; else the small model of the pack",
+        "that are at hand (auto), each face gets the smallest that covers it; else the pack's small model",
     )
     p.add_argument("--size", type=int, metavar="PX", help="check that the model restores at this size")
     p.add_argument("--face_align", action="store_true", help="find, align, restore and paste back every face")

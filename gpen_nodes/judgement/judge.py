@@ -85,7 +85,7 @@ def judge_face(
     planes = torch.cat([join(luma), join(chroma)])
     hidden = None
     if in_front:
-        share = contradiction(x[:1], planes[:1])
+        share = contradiction(x, y, kept.agreement)
         planes = torch.lerp(planes, x, share)
         hidden = share.mean().item()
     face, identity = to_rgb(planes), None
