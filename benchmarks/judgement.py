@@ -81,11 +81,12 @@ class Bench:
         return {name: measure(*planes) for name, measure in self.measures.items()}
 
 
-def find(photos: Iterable[Path], part: str) -> Iterator[Face]:
-    """The faces of that part's people."""
+def find(photos: Iterable[Path], part: str, count: int | None) -> Iterator[Face]:
+    """The faces of that part's people, or of so many of them, from all over."""
     own = {path: path.stem.split("_")[0] for path in photos}
     persons = sorted(set(own.values()))
     chosen = {"fitted": persons[::2], "held-out": persons[1::2], "all": persons}[part]
+    chosen = chosen[:: -(-len(chosen) // count)] if count else chosen
     for path in tqdm([path for path in own if own[path] in chosen], "photos"):
         photo = gpen.read_image_file(path).image
         if found := gpen.find_faces(photo):
@@ -257,7 +258,7 @@ def main() -> None:
     parser.add_argument("--model", help="else the one that ships")
     parser.add_argument("--part", choices=("held-out", "fitted", "all"), default="held-out")
     parser.add_argument("--only", nargs="+", choices=TABLES, default=list(TABLES))
-    parser.add_argument("--count", type=int, help="only so many photos, from all over the part")
+    parser.add_argument("--count", type=int, help="only so many people, from all over the part")
     parser.add_argument("--json", type=Path)
     args = parser.parse_args()
     restorer = gpen.get_restorer(args.model or gpen.shipped_model(), "fp32")
@@ -265,8 +266,7 @@ def main() -> None:
     photos = [path for name in args.photos for path in find_image_files(name)]
     print(describe_machine("torch"), flush=True)
     with torch.inference_mode():
-        faces = list(find(photos, args.part))
-        faces = faces[:: -(-len(faces) // args.count)] if args.count else faces
+        faces = list(find(photos, args.part, args.count))
         every: list[Row] = []
         for name in args.only:
             rows = _rows(name, faces, bench)
