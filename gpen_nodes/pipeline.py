@@ -32,6 +32,7 @@ from .options import gather
 
 __all__ = ["FoundFaces", "Restoration", "check_aligned", "find_and_align", "judge_and_paste", "restore_image"]
 
+_TRY = "a lower min_score, quarter_turns, a larger image or another detector may find one"
 _SURE_ENOUGH = 0.7  # for one face that is expected: a restorer's input may be blurred
 
 
@@ -79,7 +80,7 @@ class Restoration:
             own = [report for report in self.reports if report.face.image_index == index]
             found = [f"{number}: {report}" for number, report in enumerate(own)]
             lines += [f"image {index}, {line}" for line in found]
-            lines += [] if found else [f"image {index}: no face found, unchanged"]
+            lines += [] if found else [f"image {index}: no face found, unchanged ({_TRY})"]
         return "\n".join(lines)
 
 

@@ -175,9 +175,10 @@ class Restoring:
         copied = _can_be_copied(job, file, restored)
         if not restored.reports:
             state = "unchanged" if copied else f"only stored anew, as {job.output.suffix}"
-            turns = "" if self.options.detect.quarter_turns else ", --quarter_turns faces on their side"
+            turns = "" if self.options.detect.quarter_turns else "--quarter_turns, "
             notes.append(
-                f"{job.source}: no face found; the picture is {state}. A lower --min_score finds more{turns}."
+                f"{job.source}: no face found; the picture is {state}. Try a lower --min_score, {turns}a larger "
+                "picture, or another --detector."
             )
         entry: dict[str, Any] = {
             "input": str(job.source),

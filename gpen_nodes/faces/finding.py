@@ -23,9 +23,9 @@ from .selection import select_faces
 
 __all__ = ["detect_faces", "find_faces"]
 
-_UNLIKE = 0.35  # ``misfit`` from which on landmarks are those of no upright face
-_TURNED_SCORE = 0.97  # of a face that lies on its side or stands on its head, where nobody asked for such
-_TURNED_PART = 32  # of the image's shorter side: the smallest of them
+_UNLIKE = 0.4  # ``misfit`` from which on landmarks are those of no upright face
+_TURNED_SCORE = 0.95  # of a face that lies on its side or stands on its head, where nobody asked for such
+_TURNED_SIDE, _TURNED_PART = 24, 32  # the smallest of them: pixels, and parts of the image's shorter side
 
 
 def find_faces(
@@ -121,7 +121,8 @@ def _search(find: Detector, image: Tensor, options: DetectOptions, check: Callab
         if len(likely) and likely.all():
             return upright
         # Nobody has said that there is such a face: it has to be a clear one, and isn't the smallest.
-        score, smallest = max(score, _TURNED_SCORE), max(smallest, min(image.shape[-2:]) / _TURNED_PART)
+        score = max(score, _TURNED_SCORE)
+        smallest = max(smallest, _TURNED_SIDE, min(image.shape[-2:]) / _TURNED_PART)
     found = [upright]
     for turns in (1, 2, 3):
         turned = _sound(find(image.rot90(turns, (1, 2)), score, smallest, check))

@@ -14,6 +14,7 @@ from ..images import as_batch, resize
 from ..judgement import Judgement, judge_face
 from ..weight_files import MOBILEFACENET
 from .face import AlignedFace, DetectedFace
+from .geometry.pose import turned_aside
 from .geometry.resample import compose, invert, resizing, warp
 from .identity import arcface_crop, find_embedder
 from .options import JudgeOptions, RestoreOptions
@@ -23,6 +24,8 @@ __all__ = ["FaceReport", "Verdict", "judge_crop", "judge_faces", "report_faces"]
 
 _AS_RESTORED = JudgeOptions(colour="model", keep_detail=0, keep_front=False, guard_identity=False)
 _LARGEST = 2048  # pixels: 50 MB for each copy of a crop
+_ASIDE = (0.4, 0.8)  # of ``turned_aside``: from half aside to a profile
+_PROFILE = 0.5  # strength of a profile
 _Face = TypeVar("_Face", AlignedFace, Tensor)
 
 
@@ -125,12 +128,24 @@ def _verdict(
     if options.judge != _AS_RESTORED:
         before, after = _same_scale(batch[aligned.image_index], aligned, restored, options)
     found = judge_crop(before, after, options)
+    crop, strength = found.face, _strength(aligned) if options.judge.guard_identity else 1.0
+    if strength < 1:
+        crop = torch.lerp(before, crop, strength)
     # Without detail of the picture's own the crop takes its place, as it always did.
-    face = replace(restored, crop=found.face, base=before if options.judge.keep_detail else None)
+    face = replace(restored, crop=crop, base=before if options.judge.keep_detail else None)
     said = [found.said] if found.said else []
+    if strength < 1:
+        said.append(f"seen from the side, strength lowered to {strength:.2g}")
     if pixels > size:
         said.append(f"larger than the model, {pixels} px for {size}")
     return Verdict(face, found.accepted, found.why, found.judgement, "; ".join(said))
+
+
+def _strength(face: DetectedFace) -> float:
+    """How much of a restored face is used: models know few profiles, and make front views of them."""
+    aside = turned_aside(face.landmarks)
+    low, high = _ASIDE
+    return 1 - (1 - _PROFILE) * min(max((aside - low) / (high - low), 0), 1)
 
 
 def _covered(face: AlignedFace) -> int:
