@@ -177,8 +177,8 @@ class Restoring:
             state = "unchanged" if copied else f"only stored anew, as {job.output.suffix}"
             turns = "" if self.options.detect.quarter_turns else "--quarter_turns, "
             notes.append(
-                f"{job.source}: no face found; the picture is {state}. Try a lower --min_score, {turns}a larger "
-                "picture, or another --detector."
+                f"{job.source}: no face found; the picture is {state}. Try a lower --min_score, {turns}"
+                "a larger picture, or another --detector."
             )
         entry: dict[str, Any] = {
             "input": str(job.source),

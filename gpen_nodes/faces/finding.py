@@ -113,7 +113,7 @@ class _Caller(LocalHost):
 
 
 def _search(find: Detector, image: Tensor, options: DetectOptions, check: Callable[[], object]) -> Detections:
-    """Detections in the image; with ``quarter_turns`` or by need in all four positions, mapped back, merged."""
+    """Detections in the image; with ``quarter_turns``, or by need, in all four positions, merged."""
     upright = _sound(find(image, options.min_score, options.smallest, check))
     likely = misfit(upright.points) < _UNLIKE
     score, smallest = options.min_score, options.smallest

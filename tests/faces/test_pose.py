@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gpen_nodes import RestoreOptions, align_faces, find_faces, judge_faces
-from gpen_nodes.faces import template_points
 from gpen_nodes.faces import finding as finding_module
+from gpen_nodes.faces import template_points
 from gpen_nodes.faces.geometry.boxes import Detections
 from gpen_nodes.faces.geometry.pose import contradicts_box, misfit, turned_aside
 
@@ -35,7 +35,7 @@ def test_what_is_no_face_does_not_fit():
     mirrored = FACE[[3, 4, 2, 0, 1]]  # the mouth above the eyes, left still left
     line = torch.stack([torch.arange(5.0), torch.arange(5.0)], 1)
     assert (misfit(torch.stack([mirrored, line])) > finding_module._UNLIKE).all()
-    assert misfit(FACE[:0][None].expand(0, 5, 2)).shape == (0,)
+    assert misfit(FACE[None][:0]).shape == (0,)
 
 
 def test_landmarks_outside_of_the_box_or_in_a_corner_contradict_it():
