@@ -4,9 +4,9 @@ The network's face tells what to look for. In the two finest octaves of a 256 px
 compression and small sizes take first, the input is compared with it: β = ⟨x, y⟩ / ⟨y, y⟩ in the coarser one
 is how much of the network's detail the input has already, and the correlation in the finer one how much of
 the input is that detail and not something else. Both are measured in luma over the middle of the face. Their
-sum is *held*. On held-out portraits it is (docs/judgement.md): untouched 1.4 to 1.75, ×2 with JPEG 85 1.35 to
-1.65, ×4 with noise and JPEG 60 0.85 to 1.25, ×8 0.3 to 0.5, restored once before 1.4 and more. Weights that
-minimise the squared error rise with it from octave to octave as the table below has them.
+sum is *held*. On held-out portraits it is (docs/judgement.md): untouched 1.3 to 1.8, ×2 with JPEG 85 1.2 to 1.65,
+×4 with noise and JPEG 60 0.75 to 1.23, ×8 0.28 to 0.7. Weights that minimise the squared error rise with it
+from octave to octave; where they would cost sharpness the table below starts later.
 """
 
 from __future__ import annotations
@@ -31,10 +31,10 @@ __all__ = [
 ]
 
 # An octave of the input counts from nothing at this much held to fully at _ALL_HELD; the key is its side.
-_FROM = {256: 1.25, 128: 1.25, 64: 1.25, 32: 1.15, 16: 0.9, 8: 0.3, REST: -0.6}
+_FROM = {256: 1.15, 128: 1.15, 64: 1.15, 32: 1.05, 16: 0.85, 8: 0.3, REST: -0.6}
 # Of colours, which compression and small sizes take sooner, and of which the network knows more.
-_COLOURS_FROM = {256: 1.25, 128: 1.25, 64: 1.25, 32: 1.15, 16: 0.95, 8: 0.4, REST: 0.0}
-_ALL_HELD = 1.35
+_COLOURS_FROM = {256: 1.15, 128: 1.15, 64: 1.15, 32: 1.05, 16: 0.9, 8: 0.4, REST: 0.0}
+_ALL_HELD = 1.25
 _FINE = 64  # octaves from this one on make a face look sharp
 _POWER = (32, 16)  # octaves that are blended where the finest are the network's
 # Noise power as a share of an octave's: up to the first it counts fully, from the second on not at all.
