@@ -4,9 +4,9 @@ The network's face tells what to look for. In the two finest octaves of a 256 px
 compression and small sizes take first, the input is compared with it: β = ⟨x, y⟩ / ⟨y, y⟩ in the coarser one
 is how much of the network's detail the input has already, and the correlation in the finer one how much of
 the input is that detail and not something else. Both are measured in luma over the middle of the face. Their
-sum is *held*. On held-out portraits it is (docs/judgement.md): untouched 1.3 to 1.8, ×2 with JPEG 85 1.2 to 1.65,
-×4 with noise and JPEG 60 0.75 to 1.23, ×8 0.28 to 0.7. Weights that minimise the squared error rise with it
-from octave to octave; where they would cost sharpness the table below starts later.
+sum is *held*. On held-out portraits it is (docs/judgement.md): untouched 1.3 to 1.8, ×2 with JPEG 85 1.2
+to 1.65, ×4 with noise and JPEG 60 0.75 to 1.23, ×8 0.28 to 0.7. Weights that minimise the squared error rise
+with it from octave to octave; where they would cost sharpness the table below starts later.
 """
 
 from __future__ import annotations
