@@ -52,6 +52,7 @@ class Face:
         """[S, S, 3], or another crop degraded in the same way."""
         whole = (self.truth if truth is None else truth)[None]
         recipe, generator = PROTOCOL.levels[level], generator_of(self.name, PROTOCOL.seed)
+        assert recipe is not None
         return as_saved(degrade(whole, recipe, generator, enlarge=PROTOCOL.enlarge)[0])[0]
 
 

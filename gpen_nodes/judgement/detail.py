@@ -31,9 +31,9 @@ __all__ = [
 ]
 
 # An octave of the input counts from nothing at this much held to fully at _ALL_HELD; the key is its side.
-_FROM = {256: 1.15, 128: 1.15, 64: 1.15, 32: 1.05, 16: 0.85, 8: 0.3, REST: -0.6}
+_FROM = {256: 1.2, 128: 1.2, 64: 1.2, 32: 1.12, 16: 0.9, 8: 0.3, REST: -0.6}
 # Of colours, which compression and small sizes take sooner, and of which the network knows more.
-_COLOURS_FROM = {256: 1.15, 128: 1.15, 64: 1.15, 32: 1.05, 16: 0.9, 8: 0.4, REST: 0.0}
+_COLOURS_FROM = {256: 1.2, 128: 1.2, 64: 1.2, 32: 1.05, 16: 0.9, 8: 0.4, REST: 0.0}
 _ALL_HELD = 1.25
 _FINE = 64  # octaves from this one on make a face look sharp
 _POWER = (32, 16)  # octaves that are blended where the finest are the network's
