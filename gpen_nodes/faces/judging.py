@@ -117,7 +117,7 @@ def judge_crop(before: Tensor, after: Tensor, options: RestoreOptions | None = N
     if chosen.guard_identity and embedder is None:
         said += f"; identity not checked, {MOBILEFACENET.name} is not at hand"
     refused = judgement.refused
-    return Verdict(crop, not refused, refused or unseen, judgement, said.removeprefix("; "))
+    return Verdict(crop, not refused, unseen or refused, judgement, said.removeprefix("; "))
 
 
 def _verdict(
