@@ -24,6 +24,7 @@ __all__ = [
     "KeptDetail",
     "blend_octaves",
     "fine_share",
+    "finest_share",
     "keep_power",
     "keep_shares",
     "measure_held",
@@ -143,6 +144,21 @@ def keep_power(
             wanted = torch.lerp(power(after[side]), power(before[side]), share)
             octaves[side] = octaves[side] * (wanted / power(octaves[side]).clamp(min=1e-12)).sqrt()
     return octaves
+
+
+def finest_share(before: Tensor, after: Tensor) -> Tensor:
+    """How far the finest octave is the input's alone, since a small network has next to nothing there.
+
+    Args:
+        before, after: the octaves of luma, [1, s, s].
+
+    Returns:
+        A scalar in [0, 1]: 0 where the network's has the input's power or more, 1 from twice that on, less
+        what noise explains.
+    """
+    more = before.square().mean() / after.square().mean().clamp(min=1e-12) - 1
+    low, high = _NOISE
+    return more.clamp(0, 1) * ((high - noise_share(before)) / (high - low)).clamp(0, 1)
 
 
 def fine_share(held: Tensor) -> Tensor:

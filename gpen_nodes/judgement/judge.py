@@ -10,7 +10,7 @@ from torch import Tensor
 
 from .bands import SIDES, join, split, to_rgb, to_ycc
 from .colour import KeptColour, judge_colour
-from .detail import KeptDetail, blend_octaves, fine_share, keep_power, keep_shares, measure_held
+from .detail import KeptDetail, blend_octaves, fine_share, finest_share, keep_power, keep_shares, measure_held
 from .grain import grain as grain_of
 from .identity import Embed, KeptIdentity, guard_identity
 from .occlusion import contradiction
@@ -98,7 +98,10 @@ def _luma(
     x: Tensor, y: Tensor, held: Tensor, keep_detail: float, grain: float
 ) -> tuple[dict[int, Tensor], KeptDetail]:
     before, after = split(x[:1]), split(y[:1])
-    shares = {side: keep_detail * share for side, share in keep_shares(held, before).items()}
+    shares = keep_shares(held, before)
+    if (finest := SIDES[0]) in shares:
+        shares[finest] = torch.maximum(shares[finest], finest_share(before[finest], after[finest]))
+    shares = {side: keep_detail * share for side, share in shares.items()}
     luma = blend_octaves(before, after, shares)
     if keep_detail:
         luma = keep_power(luma, before, after, keep_detail * fine_share(held))
