@@ -43,7 +43,10 @@ class DetectOptions(Options):
     )
     min_score: float = option(0.9, "How sure the detector has to be.", float, low=0, high=1)
     quarter_turns: bool = option(
-        False, "Also find faces that lie on their side or stand on their head; four times the work.", bool
+        False,
+        "Look for small and unclear faces on their side or head, too; clear ones are found without it where "
+        "no upright face is. Four times the work.",
+        bool,
     )
     smallest: float = option(
         0,
@@ -120,7 +123,8 @@ class JudgeOptions(Options):
     )
     guard_identity: bool = option(
         True,
-        "Lower the strength of faces that come out as somebody else, where MobileFaceNet.onnx is at hand.",
+        "Lower the strength of profiles and, where MobileFaceNet.onnx is at hand, of faces that come out as "
+        "somebody else.",
         bool,
     )
 

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from .bands import SIDES, join, split, to_rgb, to_ycc
 from .colour import KeptColour, judge_colour
-from .detail import KeptDetail, blend_octaves, keep_shares, measure_held
+from .detail import KeptDetail, blend_octaves, fine_share, finest_share, keep_power, keep_shares, measure_held
 from .grain import grain as grain_of
 from .identity import Embed, KeptIdentity, guard_identity
 from .occlusion import contradiction
@@ -94,7 +94,7 @@ def judge_face(
     planes = torch.cat([join(luma), join(chroma)])
     hidden = None
     if in_front:
-        share = contradiction(x[:1], planes[:1])
+        share = contradiction(x, y, kept.agreement)
         planes = torch.lerp(planes, x, share)
         hidden = share.mean().item()
     check()
@@ -108,8 +108,13 @@ def _luma(
     x: Tensor, y: Tensor, held: Tensor, keep_detail: float, grain: float
 ) -> tuple[dict[int, Tensor], KeptDetail]:
     before, after = split(x[:1]), split(y[:1])
-    shares = {side: keep_detail * share for side, share in keep_shares(held, before).items()}
+    shares = keep_shares(held, before)
+    if (finest := SIDES[0]) in shares:
+        shares[finest] = torch.maximum(shares[finest], finest_share(before[finest], after[finest]))
+    shares = {side: keep_detail * share for side, share in shares.items()}
     luma = blend_octaves(before, after, shares)
+    if keep_detail:
+        luma = keep_power(luma, before, after, keep_detail * fine_share(held))
     if grain:
         added = grain_of(before, shares, x.shape[-1])
         luma = {side: octave + grain * added[side] for side, octave in luma.items()}

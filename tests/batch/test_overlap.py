@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import pytest
@@ -16,7 +17,7 @@ from gpen_nodes.batch import Steps, overlapped
 
 @dataclass(frozen=True)
 class Read:
-    crops: torch.Tensor
+    crops: Sequence[torch.Tensor]
     pixels: int = 1000
 
 
@@ -29,14 +30,15 @@ def steps(counts, *, bad=frozenset(), poisoned=frozenset(), batches=None, alive=
         time.sleep((k * 7 % 3) / 1000)
         if k in bad:
             raise ValueError(f"bad {k}")
-        return Read(torch.full((counts[k], 2, 2, 3), float(k)))
+        return Read([*torch.full((counts[k], 2, 2, 3), float(k))])
 
-    def restore(engine, crops):
+    def restore(engine, pictures):
+        crops = torch.cat(pictures)
         if batches is not None:
             batches.append(sorted({int(v) for v in crops[:, 0, 0, 0]}))
         if any(float(k) in crops[:, 0, 0, 0] for k in poisoned):
             raise RuntimeError("poisoned")
-        return crops + 0.5
+        return [own + 0.5 for own in pictures]
 
     def finish(k, read, crops):
         if alive is not None:
