@@ -14,6 +14,7 @@ from torch import Tensor
 
 from ..faces import DetectedFace, align_face
 from ..faces.identity import FaceEmbedder
+from ..films.motion import dense_flow
 from ..images import as_rgb, to_uint8
 
 __all__ = ["FilmFigures", "Steadiness", "alignment_jitter"]
@@ -80,7 +81,7 @@ class FilmFigures:
         if self._past is not None and not cut:
             before, before_true, before_gray, before_known = self._past
             if inside.any():
-                flow = self._flow.calc(gray, before_gray, None)
+                flow = dense_flow(self._flow, gray, before_gray)
                 pairs = (ours, before), (theirs, before_true)
                 now, then = (float(np.abs(a - _followed(b, flow))[inside].mean()) for a, b in pairs)
                 self._differences.append((now, then))

@@ -5,6 +5,8 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
+from .motion import dense_flow
+
 __all__ = ["Cuts"]
 
 _SIDE = 96  # pixels of the thumbnails that are compared
@@ -31,7 +33,7 @@ class Cuts:
         last, self._last = self._last, small
         if last is None:
             return False
-        flow = self._flow.calc(small, last, None)
+        flow = dense_flow(self._flow, small, last)
         places = self._xs + flow[..., 0], self._ys + flow[..., 1]
         expected = cv2.remap(last, *places, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
         return float(cv2.absdiff(expected, small).mean()) > _ANOTHER

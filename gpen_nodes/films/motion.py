@@ -60,7 +60,7 @@ def motion_between(before: np.ndarray, after: np.ndarray, box: Box) -> np.ndarra
     to_part = np.array([[sx, 0, sx * (0.5 - left) - 0.5], [0, sy, sy * (0.5 - top) - 0.5], [0, 0, 1]])
     steps = (np.arange(_GRID) + 0.5) / _GRID
     grid = np.stack(np.meshgrid(x0 + steps * (x1 - x0), y0 + steps * (y1 - y0)), -1).reshape(-1, 2)
-    found = _matched(*parts, moved_points(to_part, grid).astype(np.float32))
+    found = _matched(parts[0], parts[1], moved_points(to_part, grid).astype(np.float32))
     return None if found is None else np.linalg.inv(to_part) @ found @ to_part
 
 
@@ -76,6 +76,12 @@ def _matched(before: np.ndarray, after: np.ndarray, points: np.ndarray) -> np.nd
     if matrix is None or agree.sum() < _FEWEST or not np.isfinite(matrix).all():
         return None
     return np.vstack([matrix, [0, 0, 1]])
+
+
+def dense_flow(finder: cv2.DISOpticalFlow, after: np.ndarray, before: np.ndarray) -> np.ndarray:
+    """[H, W, 2] pixels, where each point of ``after`` lies in ``before``; both luma [H, W] uint8."""
+    start: Any = None  # nothing is known yet
+    return finder.calc(after, before, start)
 
 
 def moved_points(matrix: np.ndarray, points: np.ndarray) -> np.ndarray:

@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .motion import as_gray
+from .motion import as_gray, dense_flow
 
 __all__ = ["Stabiliser"]
 
@@ -70,7 +70,7 @@ class Stabiliser:
         detail, usual = after - coarse, 0.0
         if self._past is not None:
             past = self._past
-            flow = self._flow.calc(gray, past.gray, None)
+            flow = dense_flow(self._flow, gray, past.gray)
             difference = (_follow(past.seen, flow) - small).abs().mean(-1)
             middle = max(difference.median().item(), 1 / 255)
             usual = past.usual or middle
