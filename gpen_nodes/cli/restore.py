@@ -47,7 +47,7 @@ __all__ = ["add_parsers"]
 OPTIONS = (
     *("detector", "detector_weights", "quarter_turns", "template", "min_score", "min_face", "max_faces"),
     *("order", "strength", "softness", "match_colour", "colour", "keep_detail", "grain"),
-    *("keep_front", "guard_identity"),
+    *("keep_front", "face_parser", "guard_identity"),
 )
 
 

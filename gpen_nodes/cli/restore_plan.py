@@ -62,7 +62,8 @@ def plan_restoring(args: argparse.Namespace, options: RestoreOptions, weights: S
     jobs = plan_jobs(
         pictures.found, args.output, suffix="_restored", compare=args.compare, faces=args.save_faces
     )
-    kept = [*weights, *(Path(one) for one in (options.detect.detector_weights, args.mask) if one)]
+    own = options.detect.detector_weights, options.judge.face_parser, args.mask
+    kept = [*weights, *(Path(one) for one in own if one)]
     is_result = manifest.made if manifest else lambda _: False
     check_plan(jobs, report=args.report, overwrite=args.overwrite, is_result=is_result, kept=kept)
     models = [sha256(path) if path.is_file() else None for path in weights]

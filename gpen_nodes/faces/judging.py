@@ -18,12 +18,12 @@ from .face import AlignedFace, DetectedFace
 from .geometry.pose import turned_aside
 from .geometry.resample import compose, invert, resizing, warp
 from .identity import arcface_crop, find_embedder
-from .options import JudgeOptions, RestoreOptions
+from .options import RestoreOptions
+from .parsing import find_parser
 from .selection import FaceChoice
 
 __all__ = ["FaceReport", "Verdict", "judge_crop", "judge_faces", "report_faces"]
 
-_AS_RESTORED = JudgeOptions(colour="model", keep_detail=0, keep_front=False, guard_identity=False)
 _LARGEST = 2048  # pixels: 50 MB for each copy of a crop
 _ASIDE = (0.4, 0.8)  # of ``turned_aside``: from half aside to a profile
 _PROFILE = 0.5  # strength of a profile
@@ -109,7 +109,7 @@ def judge_crop(
     options = options or RestoreOptions()
     chosen = options.judge
     unseen = "strength is 0" if options.paste.strength == 0 else ""
-    if chosen == _AS_RESTORED:
+    if chosen.nothing_stays:
         return Verdict(after, why=unseen)
     embedder = find_embedder() if chosen.guard_identity else None
     check = interrupts_of(host)
@@ -121,6 +121,7 @@ def judge_crop(
         small = arcface_crop(faces, options.align.template)
         return embedder(small.to("cpu", torch.float32)).to(faces.device)
 
+    parser = find_parser(str(chosen.face_parser)) if chosen.face_parser and chosen.keep_front else None
     crop, judgement = judge_face(
         before,
         after,
@@ -128,6 +129,7 @@ def judge_crop(
         keep_detail=chosen.keep_detail,
         grain=chosen.grain,
         in_front=chosen.keep_front,
+        seen=parser.seen(before) if parser else None,
         embed=embed if embedder else None,
         check=check,
     )
@@ -147,7 +149,7 @@ def _verdict(
 ) -> Verdict[AlignedFace]:
     before = after = restored.crop
     pixels, size = _covered(aligned), len(restored.crop)
-    if options.judge != _AS_RESTORED:
+    if not options.judge.nothing_stays:
         check = interrupts_of(host)
         before, after = _same_scale(batch[aligned.image_index], aligned, restored, options, check)
     found = judge_crop(before, after, options, host=host)
