@@ -33,7 +33,8 @@ from ..host import LocalHost
 from ..images import gray_rgb
 from ..inference import BACKENDS, DTYPES
 from ..pipeline import restore_image
-from ..weight_files import model_paths, shipped_model
+from ..weight_files import CATALOGUE as WEIGHT_FILES
+from ..weight_files import is_checkpoint_name, model_paths, shipped_model
 from .devices import chosen_devices, load_engines, threads_for
 from .films import add_film_options, are_films, run_films
 from .inputs import add_max_pixels, allow_large_images, read_input, say
@@ -119,6 +120,8 @@ def add_parsers(commands: Any) -> None:
 def run(args: argparse.Namespace) -> int:
     """Restore every input; 1 if any failed."""
     args.input = [*args.paths, *args.input]
+    if not args.input and args.model_path:
+        args.model_path, args.input = _split(args.model_path)
     if not args.input:
         args.usage_error("name what is to be restored (--input)")
     options = chosen_options(args, RestoreOptions(), OPTIONS)
@@ -166,6 +169,14 @@ def run(args: argparse.Namespace) -> int:
             if args.report:
                 write_report(args.report, "images", tally.entries)
     return tally.summarise(len(plan.finished))
+
+
+def _split(given: list[str]) -> tuple[list[str], list[str]]:
+    """Models and, where ``--model_path`` came last, the inputs that follow them."""
+    count = 1
+    while count < len(given) and (given[count] in WEIGHT_FILES or is_checkpoint_name(given[count])):
+        count += 1
+    return given[:count], given[count:]
 
 
 def _read_mask(args: argparse.Namespace) -> Tensor:
