@@ -10,7 +10,7 @@ import math
 from collections.abc import Callable
 from pathlib import Path
 from secrets import compare_digest
-from typing import Any
+from typing import Any, Literal
 
 from fastapi import APIRouter, Depends, FastAPI, HTTPException, Request
 from fastapi.exceptions import RequestValidationError
@@ -21,16 +21,18 @@ from pydantic import BaseModel, Field, create_model
 
 from gpen_nodes import (
     ORDERS,
+    TASKS,
     GpenError,
     OutOfMemoryError,
     RestoreOptions,
     decode_image_file,
     encode_image_file,
 )
+from gpen_nodes.images import as_rgb, gray_rgb
 
 from .host import Stopped
 from .models import SHIPPED, model_files
-from .restore import restore
+from .restore import AUTO, restore
 from .sentences import FAILURES, tell
 from .settings import LIMITS, limit
 
@@ -54,6 +56,14 @@ class PictureRequest(BaseModel, extra="forbid"):
     image: str = Field(description="A picture file in base64, or a data URL: PNG, JPEG, WebP, AVIF, TIFF, …")
     model: str = Field(SHIPPED, description="One of /gpen/v1/models.")
     size: int | None = Field(None, description="What the model has to restore at, in px; null takes any.")
+    task: Literal[(AUTO, *TASKS)] = Field(  # pyright: ignore[reportInvalidTypeForm]
+        AUTO, description="What the model was trained to do; auto is what its file says or is called."
+    )
+    mask: str | None = Field(
+        None,
+        description="A picture file of the size of image. For inpaint: white where that is missing. "
+        "Else: white where faces may change.",
+    )
 
 
 def _fields() -> dict[str, Any]:
@@ -134,10 +144,11 @@ def restore_faces(request: RestoreRequest) -> dict[str, Any]:  # pyright: ignore
     409 if it was interrupted, 422 for what makes no sense, 503 if the machine can't do it.
     """
     options = dict(request)
-    data = _decoded(options.pop("image"))
     try:
         # As `gpen-nodes restore` does it, so that nothing of the image is lost.
-        picture = decode_image_file(io.BytesIO(data), "image", _max_pixels(len(data)))
+        picture = _decoded(options.pop("image"), "image")
+        if options["mask"] is not None:
+            options["mask"] = gray_rgb(as_rgb(_decoded(options["mask"], "mask").image))[0, ..., 0]
         result = _restored(picture.image, options)
         restored = encode_image_file(result.image, "image.png", picture)
     except Stopped as error:
@@ -186,13 +197,15 @@ def _too_large(most: int) -> HTTPException:
     return HTTPException(422, text)
 
 
-def _decoded(image: str) -> bytes:
+def _decoded(file: str, field: str) -> Any:
+    """The picture that a field of the request holds."""
     try:
-        text = image.partition(",")[2] if image.startswith("data:") else image
+        text = file.partition(",")[2] if file.startswith("data:") else file
         text = "".join(text.split()).translate(_URL_SAFE).rstrip("=")
-        return base64.b64decode(text + "=" * (-len(text) % 4), validate=True)
+        data = base64.b64decode(text + "=" * (-len(text) % 4), validate=True)
     except (binascii.Error, ValueError) as error:
-        raise HTTPException(422, f"image is no base64: {error}. Send a picture file in base64.") from error
+        raise HTTPException(422, f"{field} is no base64: {error}. Send a picture file in base64.") from error
+    return decode_image_file(io.BytesIO(data), field, _max_pixels(len(data)))
 
 
 def _max_pixels(length: int) -> int:

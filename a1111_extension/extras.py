@@ -15,12 +15,12 @@ from gradio.context import Context
 from modules import images, scripts, scripts_postprocessing, ui_common, ui_components
 from PIL import Image
 
-from gpen_nodes import from_uint8, to_uint8
+from gpen_nodes import TASKS, from_uint8, to_uint8
 
 from .film import restore_film
 from .host import SDNEXT, Stopped
 from .models import SHIPPED, model_files
-from .restore import count, restore
+from .restore import AUTO, count, restore
 from .sentences import FAILURES, tell
 from .widgets import LABELS, as_options, control, explain
 
@@ -41,10 +41,12 @@ NAMES = {
     "max_faces": "GPEN max faces",
     "order": "GPEN order",
     "template": "GPEN template",
+    "task": "GPEN task",
 }
 OUTCOME = "GPEN faces"
 # Not on the page, but still in the list: what visibility does already, and what only says no.
 UNSEEN = {"strength": 1.0, "size": AS_THE_MODEL}
+UNSAID = {**UNSEEN, "task": AUTO}  # values that no infotext repeats
 
 
 class GpenExtras(scripts_postprocessing.ScriptPostprocessing):
@@ -104,7 +106,7 @@ class GpenExtras(scripts_postprocessing.ScriptPostprocessing):
         pp.info[OUTCOME] = faces
         if not faces.startswith("0 "):
             used = {"visibility": visibility, **chosen}
-            said = {name: value for name, value in used.items() if value != UNSEEN.get(name)}
+            said = {name: value for name, value in used.items() if value != UNSAID.get(name)}
             pp.info.update({NAMES[name]: value for name, value in said.items()})
 
 
@@ -121,7 +123,7 @@ def _restored(image: Image.Image, options: dict[str, Any]) -> tuple[Image.Image,
     result = restore(from_uint8(np.array(image.convert("RGB"))), **options)
     restored = Image.fromarray(to_uint8(result.image[0]))
     if "A" in image.getbands():
-        restored.putalpha(image.getchannel("A"))
+        restored.putalpha(image.getchannel("A").resize(restored.size))
     restored.info.update(image.info)
     return restored, count(result)
 
@@ -158,6 +160,13 @@ def _controls(prefix: str) -> dict[str, Any]:
         )
         ui_common.create_refresh_button(
             made["model"], lambda: None, lambda: {"choices": list(model_files())}, f"{prefix}_refresh"
+        )
+        made["task"] = gr.Dropdown(
+            [AUTO, *(task for task in TASKS if task != "inpaint")],  # which needs a mask
+            value=AUTO,
+            label="Task",
+            info="What the model was trained to do; auto is what its file says or is called.",
+            elem_id=f"{prefix}_task",
         )
     for row in (
         ("detector", "min_score", "quarter_turns"),

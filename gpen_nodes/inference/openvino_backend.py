@@ -49,6 +49,18 @@ class OpenVinoBackend(SessionBackend):
         self._target = target
         super().__init__(network, dtype)
 
+    def write(self, network: Gpen) -> bytes:
+        """A graph of its own for fp32 on a processor. In bf16 and on GPUs that one is unmeasured."""
+        if self.dtype != torch.float32 or not self._on_cpu():
+            return super().write(network)
+        from .cpu_graph import write_cpu_graph  # few processes need it
+
+        return write_cpu_graph(network)
+
+    def _on_cpu(self) -> bool:
+        xpu = getattr(torch, "xpu", None)  # older torch has none
+        return self._target == "CPU" or (self._target is None and not (xpu and xpu.is_available()))
+
     def build(self, device: torch.device) -> Any:
         target = self._target or {"cpu": "CPU", "xpu": "GPU"}.get(device.type)
         if target is None:

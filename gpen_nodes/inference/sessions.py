@@ -55,11 +55,9 @@ class SessionBackend:
         if isinstance(network, OnnxProgram):
             self._model, size = network.path, network.path.stat().st_size
         else:
-            from ..checkpoints.onnx.write import write_onnx  # few processes need it
-
-            self._model = write_onnx(network, half=self.half)
-            size = 2 * len(self._model)  # kept for another device
-        self.weight_bytes = size + (size if isinstance(self._model, Path) else 0)
+            self._model = self.write(network)
+            size = len(self._model)
+        self.weight_bytes = 2 * size  # kept for another device, or read whole
         self._session: Any = None
         self._device: torch.device | None = None
 
@@ -67,6 +65,12 @@ class SessionBackend:
     def half(self) -> bool:
         """Whether the graph itself has to be in 16 bits."""
         return False
+
+    def write(self, network: Gpen) -> bytes:
+        """The graph that the engine runs, as ONNX."""
+        from ..checkpoints.onnx.write import write_onnx  # few processes need it
+
+        return write_onnx(network, half=self.half)
 
     @property
     def activation_bytes(self) -> int:

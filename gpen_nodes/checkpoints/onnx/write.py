@@ -19,7 +19,7 @@ from ...model.encoders import Bottleneck, ConvEncoder, EncoderStage, ResNetEncod
 from ...model.layers import FIR, GAIN, SLOPE, EqualLinear, ModulatedConv, StyledConv, ToRgb
 from .graph_writer import GraphWriter
 
-__all__ = ["write_onnx"]
+__all__ = ["Export", "low_pass", "write_onnx"]
 
 
 def write_onnx(network: Gpen, half: bool = False, batch: int | None = 1) -> bytes:
@@ -30,10 +30,12 @@ def write_onnx(network: Gpen, half: bool = False, batch: int | None = 1) -> byte
         batch: faces at once; None leaves it open.
     """
     with torch.no_grad():
-        return _Export(network, half, batch).model()
+        return Export(network, half, batch).model()
 
 
-class _Export:
+class Export:
+    """One graph in the making; ``inference.cpu_graph`` has another generator."""
+
     def __init__(self, network: Gpen, half: bool, batch: int | None) -> None:
         self.network, self.half = network, half
         self.batch: int | str = "batch" if batch is None else batch
@@ -152,7 +154,7 @@ class _Export:
         x = self.to.add("Add", x, self.single(layer.bias))
         if not skip:
             return x
-        fir = self.single(_fir(3) * 4)
+        fir = self.single(low_pass(3) * 4)
         larger = self.to.add("ConvTranspose", skip, fir, strides=[2, 2], pads=[1] * 4, group=3)
         return self.to.add("Add", x, larger, output=output)
 
@@ -198,7 +200,7 @@ class _Export:
         return self.to.add("LeakyRelu", x, alpha=SLOPE) if activated else x
 
     def blur(self, x: str, channels: int, *, pad: int, gain: float = 1.0, stride: int = 1) -> str:
-        fir = self.to.constant(_fir(channels) * gain)
+        fir = self.to.constant(low_pass(channels) * gain)
         return self.to.add("Conv", x, fir, pads=[pad] * 4, strides=[stride] * 2, group=channels)
 
     def gemm(self, x: str, weight: Tensor, bias: Tensor) -> str:
@@ -221,6 +223,6 @@ class _Export:
         return self.to.add("Cast", x, to=1) if self.half else x
 
 
-def _fir(channels: int) -> Tensor:
+def low_pass(channels: int) -> Tensor:
     """The low-pass filter for each channel by itself, [channels, 1, 4, 4]."""
     return torch.tensor(FIR).expand(channels, 1, 4, 4)

@@ -246,3 +246,48 @@ def test_a_host_without_an_api_has_no_route(host, client):
     assert client().get("/gpen/v1/models").status_code == 404
     host.shared.cmd_opts.nowebui = True
     assert client().get("/gpen/v1/models").status_code == 200
+
+
+# Tasks
+
+
+def pixels(reply) -> np.ndarray:
+    assert reply.status_code == 200, reply.text
+    return np.asarray(decoded(reply.json()["image"])).astype(int)
+
+
+@pytest.mark.parametrize("host", ["a1111"], indirect=True)
+def test_a_gray_face_gets_colours_and_keeps_its_luma(client, portrait):
+    gray = portrait.convert("L").convert("RGB")
+    made = pixels(client().post("/gpen/v1/restore", json={"image": encoded(gray), "task": "colorize"}))
+    assert np.ptp(made, axis=-1).max() > 8
+    luma = made @ (0.299, 0.587, 0.114)
+    assert np.abs(luma - np.asarray(gray)[..., 0]).max() <= 1
+
+
+@pytest.mark.parametrize("host", ["a1111"], indirect=True)
+def test_what_a_mask_marks_is_filled_and_all_else_keeps_its_bits(client, portrait):
+    hole = np.zeros((512, 512), np.uint8)
+    hole[90:130, 200:240] = 255  # within the face
+    mask, sent, image = encoded(Image.fromarray(hole)), client(), encoded(portrait)
+    request = {"image": image, "task": "inpaint"}
+    made = pixels(sent.post("/gpen/v1/restore", json={**request, "mask": mask}))
+    changed = (made != np.asarray(portrait)).any(-1)
+    assert changed[hole > 0].mean() > 0.9
+    assert not changed[hole == 0].any()
+    reply = sent.post("/gpen/v1/restore", json=request)
+    assert reply.status_code == 422
+    assert "takes mask" in reply.json()["detail"]
+    small = encoded(Image.new("L", (40, 40)))
+    reply = sent.post("/gpen/v1/restore", json={**request, "mask": small})
+    assert reply.status_code == 422
+    assert "mask" in reply.json()["detail"]
+    assert "mask is no base64" in sent.post("/gpen/v1/restore", json={**request, "mask": "?"}).text
+
+
+@pytest.mark.parametrize("host", ["a1111"], indirect=True)
+def test_a_map_becomes_a_face(client):
+    image = encoded(Image.new("RGB", (64, 64), "red"))
+    reply = client().post("/gpen/v1/restore", json={"image": image, "task": "seg2face"})
+    assert pixels(reply).shape == (256, 256, 3)
+    assert reply.json()["faces"] == []

@@ -411,6 +411,24 @@ def test_out_of_memory_is_a_sentence(host, extras, portrait, monkeypatch, error)
     assert info["GPEN faces"].startswith("not restored: Out of memory")
 
 
+def test_a_task_is_done_and_told(extras, portrait):
+    gray = portrait.convert("L").convert("RGB")
+    made, info = extras(gray, enable=True, visibility=1, task="colorize")
+    assert info["GPEN task"] == "colorize"
+    colours = np.asarray(made).astype(int)
+    assert np.ptp(colours, axis=-1).max() > 8
+    assert np.abs(colours @ (0.299, 0.587, 0.114) - np.asarray(gray)[..., 0]).max() <= 1
+    _, info = extras(gray, enable=True, visibility=1, task="auto")
+    assert "GPEN task" not in info
+    sketch = Image.new("RGBA", (64, 64), (255, 0, 0, 9))
+    made, info = extras(sketch, enable=True, visibility=1, task="seg2face")
+    assert (made.mode, made.size, made.getpixel((0, 0))[3]) == ("RGBA", (256, 256), 9)
+    assert info["GPEN faces"] == "made of a map"
+    _, info = extras(gray, enable=True, visibility=1, task="inpaint")
+    assert "not restored" in info["GPEN faces"]
+    assert "the page has no place for one" in info["GPEN faces"]
+
+
 def test_settings_paste_back_in_the_main_page_and_in_extras(host, portrait):
     scripts = host.modules["modules.scripts_manager" if host.name == "sdnext" else "modules.scripts"]
     runner = SimpleNamespace(infotext_fields=[], paste_field_names=[])

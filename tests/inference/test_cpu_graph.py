@@ -1,0 +1,70 @@
+"""The graph for engines on a processor is the same function as the module."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+import torch
+
+from gpen_nodes import Gpen, GpenConfig
+from gpen_nodes.inference import cpu_graph
+
+SMALL = {"style_dim": 64, "mapping_depth": 2}
+
+
+def random_network(config):
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        network = Gpen(config).requires_grad_(False)
+        for name, tensor in network.named_parameters():
+            if name.endswith(("bias", "noise.weight")):  # they start at 0 and 1, which could be left out
+                tensor += 0.3 * torch.randn_like(tensor)
+    return network
+
+
+def run(data, face):
+    openvino = pytest.importorskip("openvino")
+    settings = {"INFERENCE_PRECISION_HINT": "f32"}
+    core = openvino.Core()
+    return core.compile_model(core.read_model(data), "CPU", settings).create_infer_request().infer([face])[0]
+
+
+@pytest.mark.parametrize(
+    ("config", "pieces", "scale_weights"),
+    [
+        (GpenConfig(64, 64, 0.25, 1, **SMALL), 512, 128),  # Winograd at 16 and 32 px
+        (GpenConfig(64, 64, 0.25, 1, **SMALL), 8, 4),  # pieces, which Winograd joins
+        (GpenConfig(64, 64, 0.1, 1, **SMALL), 512, 128),
+        (GpenConfig(64, 64, 0.1, 1, **SMALL), 8, 16),
+        (GpenConfig(64, 64, 0.1, 1, concat=False, **SMALL), 8, 16),
+        (GpenConfig(128, 64, 0.1, 1, **SMALL), 8, 16),  # noise above the input's size
+        (GpenConfig(128, 128, 0.05, 1, encoder="resnet50", style_dim=64, mapping_depth=2), 8, 16),
+    ],
+    ids=["winograd", "joined", "plain", "pieces", "sums", "noise", "resnet50"],
+)
+def test_it_is_the_module(config, pieces, scale_weights, monkeypatch):
+    monkeypatch.setattr(cpu_graph, "PIECES", pieces)
+    monkeypatch.setattr(cpu_graph, "SCALE_WEIGHTS", scale_weights)
+    network = random_network(config)
+    face = torch.rand(1, 3, config.input_size, config.input_size) * 2 - 1
+    with torch.no_grad():
+        expected = network(face).numpy()
+    error = np.square(run(cpu_graph.write_cpu_graph(network), face.numpy()) - expected, dtype=np.float64)
+    peak = np.square(expected).max()
+    assert 10 * math.log10(4 * peak / error.mean()) > 100
+
+
+@pytest.mark.parametrize(
+    ("size", "inputs", "outputs", "expected"),
+    [
+        (64, 1024, 512, True),
+        (32, 1024, 512, False),  # its weights would be 75 MB more
+        (32, 512, 256, True),
+        (8, 512, 256, False),
+        (512, 128, 64, False),
+    ],
+)
+def test_where_winograd_is_worth_it(size, inputs, outputs, expected):
+    assert cpu_graph.uses_winograd(size, inputs, outputs) is expected
