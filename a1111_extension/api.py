@@ -94,6 +94,7 @@ class FaceReply(BaseModel):
     size: float = Field(description="Side of the box in px.")
     restored: bool
     why: str = Field(description="Why it was left as it is; empty if it was restored.")
+    said: str = Field(description="What of the picture stayed in it, in plain English.")
 
 
 class RestoreReply(BaseModel):

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -22,7 +22,7 @@ from .host import SDNEXT, Stopped
 from .models import SHIPPED, model_files
 from .restore import AUTO, count, restore
 from .sentences import FAILURES, tell
-from .widgets import LABELS, as_options, control, explain
+from .widgets import LABELS, OPTIONS, as_options, control, explain
 
 __all__ = ["GpenExtras"]
 
@@ -42,11 +42,18 @@ NAMES = {
     "order": "GPEN order",
     "template": "GPEN template",
     "task": "GPEN task",
+    "colour": "GPEN colour",
+    "keep_detail": "GPEN keep detail",
+    "grain": "GPEN grain",
+    "keep_front": "GPEN keep front",
+    "guard_identity": "GPEN guard identity",
 }
 OUTCOME = "GPEN faces"
 # Not on the page, but still in the list: what visibility does already, and what only says no.
 UNSEEN = {"strength": 1.0, "size": AS_THE_MODEL}
-UNSAID = {**UNSEEN, "task": AUTO}  # values that no infotext repeats
+JUDGED = "colour", "keep_detail", "grain", "keep_front", "guard_identity"
+# Values that no infotext repeats.
+UNSAID = {**UNSEEN, "task": AUTO, **{name: OPTIONS[name].default for name in JUDGED}}
 
 
 class GpenExtras(scripts_postprocessing.ScriptPostprocessing):
@@ -172,6 +179,8 @@ def _controls(prefix: str) -> dict[str, Any]:
         ("detector", "min_score", "quarter_turns"),
         ("min_face", "max_faces", "order"),
         ("template", "softness"),
+        JUDGED[:3],
+        JUDGED[3:],
     ):
         with gr.Row():
             made |= {name: make(name) for name in row}
@@ -189,12 +198,18 @@ def _fields(enable: Any, controls: dict[str, Any]) -> list[tuple[Any, Any]]:
         factors = [found.get(NAMES[name]) for name in ("visibility", "strength")]
         return None if factors[0] is None else float(factors[0]) * float(factors[1] or 1)
 
+    def usual(name: str) -> Callable[[dict[str, Any]], Any]:
+        """Where ours is said, what is not said has its usual value."""
+        return lambda found: found.get(NAMES[name], UNSAID[name]) if NAMES["model"] in found else None
+
     fields: list[tuple[Any, Any]] = [
         (enable, lambda found: NAMES["model"] in found),
         (controls["visibility"], visible),
     ]
     return fields + [
-        (controls[name], key) for name, key in NAMES.items() if name not in ("visibility", *UNSEEN)
+        (controls[name], usual(name) if name in UNSAID else key)
+        for name, key in NAMES.items()
+        if name not in ("visibility", *UNSEEN)
     ]
 
 

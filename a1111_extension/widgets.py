@@ -24,6 +24,11 @@ LABELS = {
     "max_faces": "Most faces of a picture",
     "order": "Which faces come first",
     "template": "Template of the model",
+    "colour": "Whose colours",
+    "keep_detail": "Keep detail of the picture",
+    "grain": "Give grain back",
+    "keep_front": "Keep what is in front of a face",
+    "guard_identity": "Keep the person",
 }
 """The options that pages show, and how they call them."""
 

@@ -190,7 +190,7 @@ def test_settings_stand_on_the_hosts_page_of_face_restoration(host):
     assert settings.chosen_options()["model"] == SHIPPED
     names = {f"gpen_{name}" for name in settings.chosen_options()}
     assert {*labels} == names | LIMITS
-    new = ("max_faces", "order", "min_score", "template", "quarter_turns")
+    new = ("max_faces", "order", "min_score", "template", "quarter_turns", "colour", "keep_detail")
     assert names >= {f"gpen_{name}" for name in new}
     assert {info.section for info in labels.values()} == {("face-restoration", "Face restoration")}
     assert labels["gpen_detector"].component_args()["choices"][0] == "mtcnn"
@@ -374,6 +374,16 @@ def test_softness_reaches_the_core(extras, portrait, expected):
     image, _ = extras(portrait, enable=True, visibility=1, softness=0.9)
     assert np.abs(np.asarray(image).astype(int) - expected(portrait, softness=0.9)).max() <= 1
     assert np.abs(np.asarray(image).astype(int) - expected(portrait)).max() > 1
+
+
+def test_what_of_the_picture_stays_is_chosen_in_extras_and_said(extras, portrait, expected):
+    chosen = {"colour": "model", "keep_detail": 0.5, "keep_front": False, "guard_identity": False}
+    image, info = extras(portrait, enable=True, visibility=1, grain=0.0, **chosen)
+    assert np.abs(np.asarray(image).astype(int) - expected(portrait, **chosen)).max() <= 1
+    assert np.abs(np.asarray(image).astype(int) - expected(portrait)).max() > 1
+    assert (info["GPEN colour"], info["GPEN keep detail"]) == ("model", 0.5)
+    assert (info["GPEN keep front"], info["GPEN guard identity"]) == (False, False)
+    assert "GPEN grain" not in info  # which is as usual
 
 
 @pytest.mark.parametrize(
