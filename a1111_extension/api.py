@@ -28,7 +28,6 @@ from gpen_nodes import (
     decode_image_file,
     encode_image_file,
 )
-from gpen_nodes.images import as_rgb, gray_rgb
 
 from .host import Stopped
 from .models import SHIPPED, model_files
@@ -149,7 +148,7 @@ def restore_faces(request: RestoreRequest) -> dict[str, Any]:  # pyright: ignore
         # As `gpen-nodes restore` does it, so that nothing of the image is lost.
         picture = _decoded(options.pop("image"), "image")
         if options["mask"] is not None:
-            options["mask"] = gray_rgb(as_rgb(_decoded(options["mask"], "mask").image))[0, ..., 0]
+            options["mask"] = _decoded(options["mask"], "mask").image[0, ..., :3].mean(dim=-1)
         result = _restored(picture.image, options)
         restored = encode_image_file(result.image, "image.png", picture)
     except Stopped as error:

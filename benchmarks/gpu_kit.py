@@ -12,6 +12,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from functools import cache, partial
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -43,6 +44,7 @@ def timed(run: Callable[[], Any], device: str, runs: int = 5) -> tuple[float, fl
     run()
     wait()
     if on_gpu:
+        torch.cuda.empty_cache()  # what earlier rows left is none of this one's
         torch.cuda.reset_peak_memory_stats()
     seconds = []
     for _ in range(runs):
@@ -86,7 +88,7 @@ def forwards(device: str, folder: Path) -> Iterator[Row]:
 
 def _forward(case: Case, size: int, device: str, kind: str, dtype: str, batch: int) -> Row:
     if not case.weights.exists():
-        case.folder.mkdir()
+        case.folder.mkdir(exist_ok=True)
         prepare(case, size)
     row = forward(case, kind, dtype, batch, device)
     return row | {"gb_s": gpu.least_traffic(case) * (4 if dtype == "fp32" else 2) / row["seconds"] / 1e9}
@@ -98,23 +100,24 @@ def others(device: str, photo: str | None) -> Iterator[Row]:
 
     import gpen_nodes
 
-    picture = enlarged(read_photo(photo), 7680)
-    restorer = gpen_nodes.get_restorer(gpen_nodes.shipped_model(), "auto", device)
+    # Made when a row asks for it: what fails costs no other row.
+    picture = cache(lambda: enlarged(read_photo(photo), 7680))
     host = gpen_nodes.LocalHost(device)
 
     def detect(detector: str) -> Row:
         found = []
         seconds, megabytes = timed(
-            lambda: found.append(gpen_nodes.detect_faces(picture, detector=detector, device=device)),
+            lambda: found.append(gpen_nodes.detect_faces(picture(), detector=detector, device=device)),
             device,
             3,
         )
         return {"what": f"{detector}, 8K photo, {len(found[-1])} faces", "seconds": seconds, "mb": megabytes}
 
     def whole() -> Row:
+        restorer = gpen_nodes.get_restorer(gpen_nodes.shipped_model(), "auto", device)
         found = []
         seconds, megabytes = timed(
-            lambda: found.append(gpen_nodes.restore_image(picture, restorer, host=host)), device, 3
+            lambda: found.append(gpen_nodes.restore_image(picture(), restorer, host=host)), device, 3
         )
         what = f"8K photo end to end, {len(found[-1].reports)} faces"
         return {"what": what, "seconds": seconds, "mb": megabytes}
@@ -136,18 +139,30 @@ def others(device: str, photo: str | None) -> Iterator[Row]:
         yield {"what": f"training step, {precision}", "run": lambda name=precision: train(name)}
 
 
-def measure(rows: list[Row], until: float) -> list[Row]:
-    """Run each that has time; a failure becomes what its row says."""
-    done = []
+def measure(rows: Iterator[Row], until: float, keep: Callable[[list[Row]], None]) -> None:
+    """Run each that has time; a failure becomes what its row says.
+
+    Args:
+        keep: called with the rows so far after each one, which may be the last before a time limit kills us.
+    """
+    done: list[Row] = []
     for row in rows:
         run = row.pop("run")
+        done.append(row)
         if time.monotonic() < until:
             try:
                 row |= run()
             except Exception as error:
                 row["unavailable"] = (str(error).strip().splitlines() or [type(error).__name__])[0]
-        done.append(row)
-    return done
+            keep(done)
+    keep(done)
+
+
+def write(folder: Path, name: str, first: list[Row], second: list[Row]) -> None:
+    """``gpu.md`` and ``gpu.json`` of the rows so far."""
+    text = f"{name}\n\n{table(first, FORWARD)}\n\n{table(second, OTHERS)}\n"
+    (folder / "gpu.md").write_text(text)
+    write_json([{"machine": name}, *first, *second], folder / "gpu.json")
 
 
 def main() -> int:
@@ -168,14 +183,17 @@ def main() -> int:
         sys.exit("torch finds no CUDA device here, so nothing was measured.")
     until = time.monotonic() + args.seconds
     bandwidth = gpu.copy_bandwidth() / 1e9
-    second = measure(list(others("cuda", args.photo)), until - args.seconds / 2)
-    with tempfile.TemporaryDirectory() as folder:
-        first = measure(list(forwards("cuda", Path(folder))), until)
     name = f"{gpu.describe()}, copies at {bandwidth:.0f} GB/s; {describe_machine('torch')}"
-    text = f"{name}\n\n{table(first, FORWARD)}\n\n{table(second, OTHERS)}\n"
-    (args.out / "gpu.md").write_text(text)
-    write_json([{"machine": name}, *first, *second], args.out / "gpu.json")
-    print(text)
+    kept: dict[str, list[Row]] = {"forwards": [], "others": []}
+
+    def keep(part: str, rows: list[Row]) -> None:
+        kept[part] = rows
+        write(args.out, name, kept["forwards"], kept["others"])
+
+    measure(others("cuda", args.photo), until - args.seconds / 2, partial(keep, "others"))
+    with tempfile.TemporaryDirectory() as folder:
+        measure(forwards("cuda", Path(folder)), until, partial(keep, "forwards"))
+    print((args.out / "gpu.md").read_text())
     return 0
 
 

@@ -232,11 +232,26 @@ def test_the_gpu_kit_ends_in_time_and_tells_failures(measure):
         raise RuntimeError("CUDA out of memory.\nAnd more.")
 
     rows = [{"what": "a", "run": lambda: {"seconds": 1.0}}, {"what": "b", "run": fail}]
-    assert kit.measure([dict(row) for row in rows], time.monotonic() + 60) == [
+    kept = []
+
+    def measured(until):
+        kept.clear()
+        kit.measure((dict(row) for row in rows), until, lambda done: kept.append([dict(row) for row in done]))
+        return kept[-1]
+
+    assert measured(time.monotonic() + 60) == [
         {"what": "a", "seconds": 1.0},
         {"what": "b", "unavailable": "CUDA out of memory."},
     ]
-    assert kit.measure([dict(row) for row in rows], time.monotonic() - 1) == [{"what": "a"}, {"what": "b"}]
+    assert kept[0] == [{"what": "a", "seconds": 1.0}]  # there, should the next one never end
+    assert measured(time.monotonic() - 1) == [{"what": "a"}, {"what": "b"}]
+
+
+def test_the_gpu_kit_writes_what_it_has(measure, tmp_path):
+    kit = importlib.import_module("gpu_kit")
+    kit.write(tmp_path, "A card", [{"size": 512, "variant": "module-fp32", "batch": 1, "ms": 2.0}], [])
+    assert "2.00 | not measured" in (tmp_path / "gpu.md").read_text()
+    assert [len(row) for row in json.loads((tmp_path / "gpu.json").read_text())] == [1, 4]
 
 
 def test_the_gpu_kit_names_all_that_is_wanted(measure, tmp_path):

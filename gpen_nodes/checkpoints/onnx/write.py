@@ -34,7 +34,7 @@ def write_onnx(network: Gpen, half: bool = False, batch: int | None = 1) -> byte
 
 
 class Export:
-    """One graph in the making; ``inference.cpu_graph`` has another generator."""
+    """One graph in the making; ``inference.cpu_graph`` has other layers."""
 
     def __init__(self, network: Gpen, half: bool, batch: int | None) -> None:
         self.network, self.half = network, half
@@ -152,10 +152,12 @@ class Export:
         if scale:
             x = self.to.add("Mul", x, scale)
         x = self.to.add("Add", x, self.single(layer.bias))
-        if not skip:
-            return x
+        return self.added(x, skip, output) if skip else x
+
+    def added(self, x: str, smaller: str, output: str) -> str:
+        """A picture on top of one of half its size."""
         fir = self.single(low_pass(3) * 4)
-        larger = self.to.add("ConvTranspose", skip, fir, strides=[2, 2], pads=[1] * 4, group=3)
+        larger = self.to.add("ConvTranspose", smaller, fir, strides=[2, 2], pads=[1] * 4, group=3)
         return self.to.add("Add", x, larger, output=output)
 
     def modulated(self, layer: ModulatedConv, x: str, style: str) -> tuple[str, str]:
