@@ -126,7 +126,9 @@ class DetectAndAlign(io.ComfyNode):
             BoundingBoxes.Output("face_boxes"),
         ]
         aliases = "face detect", "face crop", "align face"
-        return define("GPEN_DetectAndAlign", inputs, outputs, *aliases, hidden=[io.Hidden.unique_id])
+        # Else the page would hear nothing of the faces when a run finds them in the host's cache.
+        more = {"hidden": [io.Hidden.unique_id], "has_intermediate_output": True}
+        return define("GPEN_DetectAndAlign", inputs, outputs, *aliases, **more)
 
     @classmethod
     def fingerprint_inputs(cls, **inputs: Any) -> Any:

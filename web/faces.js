@@ -32,12 +32,14 @@ function setWidget(node, name, value) {
 }
 
 function toggle(node, number, count) {
+  app.canvas.emitBeforeChange?.(); // or the page would neither keep nor undo what changes here
   for (const selector of selectorsBehind(node)) {
     const chosen = numbersIn(String(widgetOf(selector, "indices")?.value ?? ""), count);
     if (!chosen.delete(number)) chosen.add(number);
     setWidget(selector, "indices", [...chosen].sort((a, b) => a - b).join(", "));
     setWidget(selector, "order", "size"); // by which the numbers count
   }
+  app.canvas.emitAfterChange?.();
   app.graph.setDirtyCanvas(true, true);
 }
 
@@ -46,7 +48,8 @@ function mark(node, frame) {
   const text = String((selector && widgetOf(selector, "indices")?.value) ?? "");
   const chosen = numbersIn(text, frame.children.length);
   frame.querySelectorAll("button").forEach((button, number) => {
-    button.style.background = chosen.has(number) ? "#33ff4d55" : "transparent";
+    button.style.background = chosen.has(number) ? "#33ff4d66" : "transparent";
+    button.style.borderWidth = chosen.has(number) ? "3px" : "1px";
     button.setAttribute("aria-pressed", chosen.has(number));
   });
 }
@@ -61,8 +64,8 @@ function drawInto(frame, node, { boxes, ...file }) {
     button.textContent = number;
     button.title = `Face ${number}: click to put it into Select Faces, or to take it out`;
     button.style.cssText = `position:absolute;left:${100 * x0}%;top:${100 * y0}%;width:${100 * (x1 - x0)}%;
-      height:${100 * (y1 - y0)}%;border:1px solid #33ff4d;padding:0;color:#33ff4d;font-size:11px;cursor:pointer;
-      display:flex;align-items:start;text-shadow:0 0 2px #000,0 0 2px #000`;
+      height:${100 * (y1 - y0)}%;border:0 solid #33ff4d;padding:0;color:#fff;cursor:pointer;display:flex;align-items:start;
+      font-size:clamp(3px,${50 * (x1 - x0)}cqw,20px);line-height:1;text-shadow:0 0 2px #000,0 0 2px #000`;
     button.addEventListener("click", () => {
       toggle(node, number, boxes.length);
       mark(node, frame);
@@ -76,7 +79,7 @@ function show(node, [found]) {
   if (!node.gpenFrame) {
     const holder = document.createElement("div");
     node.gpenFrame = document.createElement("div");
-    node.gpenFrame.style.cssText = "position:relative";
+    node.gpenFrame.style.cssText = "position:relative;container-type:inline-size"; // numbers grow with the picture
     holder.append(node.gpenFrame);
     const options = { serialize: false, getMinHeight: () => 200 };
     const widget = node.addDOMWidget("gpen_faces", "gpen_faces", holder, options);
@@ -84,6 +87,14 @@ function show(node, [found]) {
   }
   if (found) drawInto(node.gpenFrame, node, found);
   else node.gpenFrame.textContent = "No face was found.";
+}
+
+// By the key under which the page keeps a node's outputs: its number, behind its subgraph's where it lies in one.
+function nodeOf(key) {
+  const [number, subgraph] = String(key).split(":").reverse();
+  const root = app.rootGraph ?? app.graph;
+  const graph = subgraph ? root.subgraphs?.get(subgraph) : root;
+  return graph?.getNodeById(Number(number));
 }
 
 function after(prototype, method, action) {
@@ -103,6 +114,13 @@ function greyCropSize(node) {
 
 app.registerExtension({
   name: "gpen.faces",
+  // Workflows that are opened again, from a tab or from the history: nothing is executed then.
+  onNodeOutputsUpdated(outputs) {
+    for (const [key, output] of Object.entries(outputs)) {
+      const node = output?.gpen_faces && nodeOf(key);
+      if (node) show(node, output.gpen_faces);
+    }
+  },
   beforeRegisterNodeDef(nodeType, nodeData) {
     if (nodeData.name !== "GPEN_DetectAndAlign") return;
     after(nodeType.prototype, "onExecuted", (node, output) => {

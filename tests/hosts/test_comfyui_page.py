@@ -7,8 +7,10 @@ import shutil
 from pathlib import Path
 
 import pytest
+import torch
 from PIL import Image
 
+from gpen_nodes import to_uint8
 from tests.hosts.graph import to_prompt
 
 playwright = pytest.importorskip("playwright.sync_api")
@@ -54,3 +56,28 @@ def test_no_node_is_red_and_the_prompt_is_the_tested_one(server, page, path):
         assert found["class_type"] == node["class_type"]
         if node["class_type"].startswith("GPEN"):
             assert found["inputs"] == node["inputs"]
+
+
+PICKED = """() => (window.app.graph._nodes ?? window.app.graph.nodes)
+    .find(node => node.type === "GPEN_SelectFaces").widgets.find(widget => widget.name === "indices").value"""
+
+
+@pytest.mark.parametrize("vue", [False, True], ids=["classic", "nodes2"])
+def test_faces_are_picked_by_clicking_of_cached_runs_too(server, page, astronaut, vue):
+    Image.fromarray(to_uint8(torch.cat([astronaut, astronaut], dim=1))).save(
+        server.folder / "input" / "two.png"
+    )
+    graph = json.loads(next(path for path in WORKFLOWS if "chosen" in path.stem).read_text())
+    next(node for node in graph["nodes"] if node["type"] == "LoadImage")["widgets_values"][0] = "two.png"
+    page.keyboard.press("Escape")  # the page opens with a dialog
+    page.evaluate("on => window.app.extensionManager.setting.set('Comfy.VueNodes.Enabled', on)", vue)
+    face = page.locator("button[title^='Face 1:']:visible")
+    for _ in range(2):  # the second time, the host runs none of it again
+        page.evaluate(LOAD, graph)
+        assert face.count() == 0
+        page.evaluate("async () => { await window.app.queuePrompt(0); }")
+        face.click(timeout=120_000)
+        assert page.evaluate(PICKED) == "1"
+        face.click()
+        assert page.evaluate(PICKED) == ""
+    page.evaluate("window.app.extensionManager.setting.set('Comfy.VueNodes.Enabled', false)")
