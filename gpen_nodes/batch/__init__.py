@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from .checks import check_plan, check_room
+from .cluster import Workers, cluster, on_workers, worker_name
 from .deliver import Delivery
 from .manifest import Manifest, Record, manifest_path, settings_key
 from .overlap import Steps, overlapped
@@ -25,15 +26,19 @@ __all__ = [
     "Shard",
     "Steps",
     "StoppableHost",
+    "Workers",
     "check_plan",
     "check_room",
+    "cluster",
     "failed",
     "find_pictures",
     "manifest_path",
     "names_file",
     "notes_on",
+    "on_workers",
     "overlapped",
     "plan_jobs",
     "settings_key",
     "signals_interrupt",
+    "worker_name",
 ]
