@@ -133,7 +133,6 @@ def _round(
         compute=data.ActorPoolStrategy(size=min(workers.count, len(rows)), max_tasks_in_flight_per_actor=1),
         num_cpus=workers.cpus,
         num_gpus=workers.gpus,
-        max_restarts=-1,
         max_task_retries=_TRIES - 1,
     )
     try:
@@ -141,7 +140,7 @@ def _round(
             yield from pickle.loads(row["outcomes"])
     except ray.exceptions.RayError as error:
         cause = str(error).strip().splitlines() or [type(error).__name__]
-        raise OptionError(f"No worker could be started: {cause[-1]}") from error
+        raise OptionError(f"No worker of the cluster could be started: {cause[-1]}") from error
 
 
 class _Worker:

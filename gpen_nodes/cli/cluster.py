@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from ..batch import Delivery, Job, Manifest, Outcome, Workers, cluster, failed, on_workers, worker_name
-from ..errors import OptionError
+from ..errors import GpenError, OptionError
 from ..faces import RestoreOptions
 from ..weight_files import model_path, sha256, shipped_model
 from .restore_plan import RestorePlan
@@ -52,7 +52,7 @@ def restored_on_ray(
     jobs = plan.pending
     if not jobs:
         return
-    own = {place.output: job for job in jobs for place in (job.below(here),)}
+    own = {(here / job.output): job for job in jobs}
     with cluster(args.ray or None) as machines:
         workers, device = _workers(wanted, machines)
         names = {name: value for name, value in vars(args).items() if name not in ("run", "usage_error")}
@@ -62,7 +62,19 @@ def restored_on_ray(
         manifest = None if plan.manifest is None else here / plan.manifest.path
         load = functools.partial(_load, words, options, device, plan.settings, mask, manifest, plan.name)
         for job, outcome in on_workers([job.below(here) for job in jobs], load, workers):
-            yield own[job.output], outcome
+            yield own[job.output], _renamed(outcome, job, own[job.output])
+
+
+def _renamed(outcome: Outcome | GpenError, there: Job, here: Job) -> Outcome | GpenError:
+    """What a worker says, with a picture's paths as the user wrote them."""
+    if isinstance(outcome, GpenError):
+        return outcome
+
+    def own(text: str) -> str:
+        return text.replace(str(there.source), str(here.source)).replace(str(there.output), str(here.output))
+
+    entry = {name: own(value) if isinstance(value, str) else value for name, value in outcome.entry.items()}
+    return Outcome(entry, tuple(map(own, outcome.notes)))
 
 
 def _load(
