@@ -9,10 +9,9 @@ import pickle
 import signal
 from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 from ..errors import GpenError, MissingWeightsError, OptionError
-from .plan import Job
 from .results import Outcome
 
 __all__ = ["Workers", "cluster", "on_workers", "worker_name"]
@@ -20,7 +19,8 @@ __all__ = ["Workers", "cluster", "on_workers", "worker_name"]
 _GROUP = 8  # pictures that a worker gets at a time, and at most loses
 _TRIES = 3  # of a group whose worker dies; then each picture has its own
 
-Work = Callable[[Sequence[Job]], Sequence[Outcome]]
+_Task = TypeVar("_Task")
+Work = Callable[[Sequence[_Task]], Sequence[Outcome]]
 
 
 @dataclass(frozen=True)
@@ -60,9 +60,14 @@ def cluster(address: str | None) -> Iterator[list[dict[str, float]]]:
             f"--ray needs Ray Data ({error}): pip install 'gpen-nodes[ray]', on every machine."
         ) from error
     on_sigterm = signal.getsignal(signal.SIGTERM)
-    new = {} if address or os.environ.get("RAY_ADDRESS") else {"include_dashboard": False}
+    new = not (address or os.environ.get("RAY_ADDRESS"))
     try:
-        ray.init(address, log_to_driver=False, logging_level=logging.ERROR, **new)
+        ray.init(
+            address,
+            log_to_driver=False,
+            logging_level=logging.ERROR,
+            include_dashboard=False if new else None,
+        )
     except (OSError, ValueError, RuntimeError) as error:
         raise OptionError(f"--ray {address or ''}: no cluster answers there. {error}") from error
     with contextlib.suppress(ValueError):  # We are not in the main thread.
@@ -81,31 +86,35 @@ def worker_name() -> str:
 
 
 def on_workers(
-    jobs: Sequence[Job], load: Callable[[], Work], workers: Workers
-) -> Generator[tuple[Job, Outcome | GpenError], None, None]:
-    """Do all jobs in the processes of a cluster; results come as they are ready.
+    tasks: Sequence[_Task], load: Callable[[], Work[_Task]], workers: Workers
+) -> Generator[tuple[int, Outcome | GpenError], None, None]:
+    """Do all tasks, a picture each, in the processes of a cluster; results come as they are ready.
 
     A worker that is lost is started again, on another machine if need be, and its pictures are done again.
     A picture with which its process dies each time is given up.
 
     Args:
-        load: gives what does a group of jobs. It goes to each process by pickle and is called there once.
+        tasks: anything that pickle takes.
+        load: gives what does a group of tasks. It goes to each process by pickle and is called there once.
+
+    Returns:
+        The place of each task, with what became of it.
 
     Raises:
         GpenError: no worker could be started.
     """
-    rest: set[int] = set(range(len(jobs)))
-    group = max(1, min(_GROUP, len(jobs) // (8 * workers.count)))
+    rest: set[int] = set(range(len(tasks)))
+    group = max(1, min(_GROUP, len(tasks) // (8 * workers.count)))
     for size in (group, 1):  # A group that is lost may have only one that kills.
-        for place, outcome in _round(jobs, sorted(rest), size, load, workers):
+        for place, outcome in _round(tasks, sorted(rest), size, load, workers):
             if place in rest:
                 rest.remove(place)
-                yield jobs[place], outcome
+                yield place, outcome
         if not rest:
             return
     for place in sorted(rest):
         yield (
-            jobs[place],
+            place,
             WorkerDied(
                 f"The process that restores it died {_TRIES} times. It may need more memory than a worker "
                 "has: scale it down first, or leave it out."
@@ -114,17 +123,21 @@ def on_workers(
 
 
 def _round(
-    jobs: Sequence[Job], places: Sequence[int], size: int, load: Callable[[], Work], workers: Workers
+    tasks: Sequence[_Task],
+    places: Sequence[int],
+    size: int,
+    load: Callable[[], Work[_Task]],
+    workers: Workers,
 ) -> Iterator[tuple[int, Outcome]]:
-    import ray
     from ray import data
+    from ray.exceptions import RayError
 
     context = data.DataContext.get_current()
     context.enable_progress_bars = False
     context.max_errored_blocks = -1  # They are missing in what comes back.
     logging.getLogger("ray.data").setLevel(logging.CRITICAL)
     groups = [places[start : start + size] for start in range(0, len(places), size)]
-    rows = [{"group": pickle.dumps([(place, jobs[place]) for place in group])} for group in groups]
+    rows = [{"group": pickle.dumps([(place, tasks[place]) for place in group])} for group in groups]
     done = data.from_items(rows, override_num_blocks=len(rows)).map_batches(
         _Worker,
         fn_constructor_args=(load,),
@@ -138,7 +151,7 @@ def _round(
     try:
         for row in done.iter_rows():
             yield from pickle.loads(row["outcomes"])
-    except ray.exceptions.RayError as error:
+    except RayError as error:
         cause = str(error).strip().splitlines() or [type(error).__name__]
         raise OptionError(f"No worker of the cluster could be started: {cause[-1]}") from error
 
@@ -146,14 +159,14 @@ def _round(
 class _Worker:
     """What Ray Data makes in each process."""
 
-    def __init__(self, load: Callable[[], Work]) -> None:
+    def __init__(self, load: Callable[[], Work[Any]]) -> None:
         self._work = load()
 
     def __call__(self, batch: dict[str, Any]) -> dict[str, Any]:
         outcomes = []
         for packed in batch["group"]:
             group = pickle.loads(packed)
-            results = self._work([job for _, job in group])
+            results = self._work([task for _, task in group])
             outcomes.append(
                 pickle.dumps([(place, one) for (place, _), one in zip(group, results, strict=True)])
             )

@@ -99,6 +99,10 @@ class Manifest:
         place = self._lines.get(self._relative(job.output))
         return None if place is None else _record_at(*place[:2])
 
+    def lists(self, path: Path) -> bool:
+        """Whether an earlier run has begun to write a file."""
+        return self._relative(path) in self._lines
+
     def is_finished(self, job: Job, settings: Mapping[str, Any]) -> Record | None:
         """The line of a picture that need not be done again: same input and settings, all files there."""
         record = self.find(job)

@@ -6,21 +6,36 @@ import argparse
 import functools
 import os
 import re
+import tempfile
 import threading
 from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import nullcontext
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from ..batch import Delivery, Job, Manifest, Outcome, Workers, cluster, failed, on_workers, worker_name
+from ..batch import (
+    Delivery,
+    Job,
+    Manifest,
+    Outcome,
+    Store,
+    StoreDelivery,
+    Workers,
+    cluster,
+    failed,
+    on_workers,
+    worker_name,
+)
 from ..errors import GpenError, OptionError
 from ..faces import RestoreOptions
 from ..weight_files import model_path, sha256, shipped_model
 from .restore_plan import RestorePlan
 from .restoring import load_restoring, restored_here
+from .store_plan import StorePlan
 
 __all__ = ["add_ray_option", "restored_on_ray"]
 
@@ -48,65 +63,115 @@ def restored_on_ray(
     """
     _check_address(args.ray)
     wanted = _wanted(args)
-    here = Path.cwd()
-    jobs = plan.pending
-    if not jobs:
+    if not (jobs := plan.pending):
         return
-    own = {(here / job.output): job for job in jobs}
+    here = Path.cwd()
     with cluster(args.ray or None) as machines:
         workers, device = _workers(wanted, machines)
-        names = {name: value for name, value in vars(args).items() if name not in ("run", "usage_error")}
-        words = argparse.Namespace(**names)
+        words = argparse.Namespace(**{k: v for k, v in vars(args).items() if k not in ("run", "usage_error")})
         if args.model_path and os.path.exists(args.model_path):
             words.model_path = os.path.abspath(args.model_path)
-        manifest = None if plan.manifest is None else here / plan.manifest.path
-        load = functools.partial(_load, words, options, device, plan.settings, mask, manifest, plan.name)
-        for job, outcome in on_workers([job.below(here) for job in jobs], load, workers):
-            yield own[job.output], _renamed(outcome, job, own[job.output])
+        recipe = _Recipe(words, options, device, plan.settings, mask)
+        load: Callable[[], Any]
+        tasks: list[Any]
+        if isinstance(plan, StorePlan):
+            load = functools.partial(_in_stores, recipe, dict(plan.addresses), plan.name)
+            tasks = [(job, plan.keys[job.output]) for job in jobs]
+        else:
+            manifest = None if plan.manifest is None else here / plan.manifest.path
+            load = functools.partial(_on_disks, recipe, manifest, plan.name)
+            tasks = [job.below(here) for job in jobs]
+        for place, outcome in on_workers(tasks, load, workers):
+            yield jobs[place], _renamed(outcome, jobs[place], here)
 
 
-def _renamed(outcome: Outcome | GpenError, there: Job, here: Job) -> Outcome | GpenError:
+def _renamed(outcome: Outcome | GpenError, job: Job, here: Path) -> Outcome | GpenError:
     """What a worker says, with a picture's paths as the user wrote them."""
     if isinstance(outcome, GpenError):
         return outcome
+    there = job.below(here)
+    return _retold(outcome, {str(there.source): str(job.source), str(there.output): str(job.output)})
 
+
+def _retold(outcome: Outcome, words: Mapping[str, str]) -> Outcome:
     def own(text: str) -> str:
-        return text.replace(str(there.source), str(here.source)).replace(str(there.output), str(here.output))
+        for old, new in words.items():
+            text = text.replace(old, new)
+        return text
 
     entry = {name: own(value) if isinstance(value, str) else value for name, value in outcome.entry.items()}
     return Outcome(entry, tuple(map(own, outcome.notes)))
 
 
-def _load(
-    args: argparse.Namespace,
-    options: RestoreOptions,
-    device: str,
-    settings: Mapping[str, Any],
-    mask: Tensor | None,
-    manifest: Path | None,
-    name: str,
-) -> Callable[[Sequence[Job]], list[Outcome]]:
-    """In a worker's process: what restores a group of pictures."""
-    weights = Path(model_path(args.model_path) if args.model_path else shipped_model())
-    if settings["model"] is not None and sha256(weights) != settings["model"]:
-        raise OptionError(
-            f"{weights} is another model here than where the job was started. Put the one file where every "
-            "machine finds it, or install one version of gpen-nodes everywhere."
+@dataclass(frozen=True)
+class _Recipe:
+    """What a worker needs for restoring."""
+
+    args: argparse.Namespace
+    options: RestoreOptions
+    device: str
+    settings: Mapping[str, Any]
+    mask: Tensor | None
+
+    def load(self, delivery: Any) -> Callable[..., list[tuple[Job, Outcome]]]:
+        """In a worker's process: what restores pictures, and tells what became of each."""
+        name = self.args.model_path
+        weights = Path(model_path(name) if name else shipped_model())
+        if self.settings["model"] is not None and sha256(weights) != self.settings["model"]:
+            raise OptionError(
+                f"{weights} is another model here than where the job was started. Put the one file where "
+                "every machine finds it, or install one version of gpen-nodes everywhere."
+            )
+        stopped = threading.Event()
+        device = torch.device(self.device)
+        restoring, engines = load_restoring(
+            self.args, self.options, weights, [device], self.settings, self.mask, delivery, stopped
         )
+
+        def restore(jobs: Sequence[Job], **more: Any) -> list[tuple[Job, Outcome]]:
+            results = restored_here(jobs, restoring, engines, stopped, **more)
+            return [(job, failed(job, one) if isinstance(one, Exception) else one) for job, one in results]
+
+        return restore
+
+
+def _on_disks(
+    recipe: _Recipe, manifest: Path | None, name: str
+) -> Callable[[Sequence[Job]], Sequence[Outcome]]:
+    """A worker that reads and writes where every machine can."""
     part = None if manifest is None else Manifest.part_of(manifest, worker_name())
-    stopped = threading.Event()
-    delivery = Delivery(part, name, worker_name())
-    restoring, engines = load_restoring(
-        args, options, weights, [torch.device(device)], settings, mask, delivery, stopped
-    )
+    restore = recipe.load(Delivery(part, name, worker_name()))
 
     def work(jobs: Sequence[Job]) -> list[Outcome]:
         try:
             with nullcontext() if part is None else part.held():
-                results = [*restored_here(jobs, restoring, engines, stopped)]
+                return [outcome for _, outcome in restore(jobs)]
         except Exception as error:
             return [failed(job, error) for job in jobs]
-        return [failed(job, one) if isinstance(one, Exception) else one for job, one in results]
+
+    return work
+
+
+def _in_stores(
+    recipe: _Recipe, addresses: Mapping[str, str], manifest: str
+) -> Callable[[Sequence[tuple[Job, str]]], Sequence[Outcome]]:
+    """A worker that fetches pictures, restores them in a folder of its own, and sends what they become."""
+    source = Store(addresses["source"])
+    delivery = StoreDelivery(Store(addresses["target"]), manifest)
+    restore = recipe.load(delivery)
+
+    def work(tasks: Sequence[tuple[Job, str]]) -> list[Outcome]:
+        with tempfile.TemporaryDirectory(prefix="gpen-nodes-") as scratch:
+            folder = Path(scratch)
+            jobs = [job.below(folder) for job, _ in tasks]
+            delivery.begin(folder / "target", {job.name: key for job, key in tasks})
+            outcomes = restore(jobs, before=lambda job: source.get(job.name, job.source))
+            unsent = delivery.send()
+            words = {f"{folder}/{part}": address for part, address in addresses.items()}
+            return [
+                _retold(failed(job, unsent[job.name]) if job.name in unsent else outcome, words)
+                for job, outcome in outcomes
+            ]
 
     return work
 

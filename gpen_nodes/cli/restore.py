@@ -38,6 +38,7 @@ from .inputs import add_max_pixels, allow_large_images, read_input, say
 from .options import add_options, chosen_options
 from .restore_plan import RestorePlan, plan_restoring
 from .restoring import load_restoring, restored_here
+from .store_plan import names_store, plan_stores
 from .tally import Tally, write_report
 
 __all__ = ["add_parsers"]
@@ -125,7 +126,7 @@ def run(args: argparse.Namespace) -> int:
     devices = chosen_devices(args) if args.ray is None else []
     weights = Path(model_path(args.model_path) if args.model_path else shipped_model())
     mask = None if args.mask is None else _read_mask(args)
-    plan = plan_restoring(args, options, weights)
+    plan = (plan_stores if names_store(args) else plan_restoring)(args, options, weights)
     if args.dry_run:
         return _show(plan, args)
     check_room(plan.pending)
@@ -154,7 +155,7 @@ def run(args: argparse.Namespace) -> int:
         finally:
             delivery.clear(folders)
             if args.report:
-                places = {str(job.source): place for place, job in enumerate(plan.jobs)}
+                places = {plan.shown(job.source): place for place, job in enumerate(plan.jobs)}
                 entries = sorted(tally.entries, key=lambda entry: places[entry["input"]])
                 write_report(args.report, "images", entries)
     return tally.summarise(len(plan.finished))
@@ -171,9 +172,10 @@ def _read_mask(args: argparse.Namespace) -> Tensor:
 def _show(plan: RestorePlan, args: argparse.Namespace) -> int:
     """What would be done; nothing is read or written but the manifest."""
     for job in plan.jobs:
-        files = [*job.files(), *([f"{job.face_file(None, '')}"[:-5] + "_*.png"] if job.faces else [])]
+        files = [*map(plan.shown, job.files())]
+        files += [f"{job.face_file(None, '')}"[:-5] + "_*.png"] if job.faces else []
         state = " (finished)" if job.output in plan.finished else ""
-        print(printable(f"{job.source} -> {', '.join(map(str, files))}{state}"))
+        print(printable(f"{plan.shown(job.source)} -> {', '.join(files)}{state}"))
     if args.report:
         print(printable(f"report -> {args.report}"))
     for sentence in plan.left_out:
@@ -190,19 +192,20 @@ def _tell(plan: RestorePlan, results: Generator[tuple[Job, Any], None, None], ta
     bar = tqdm(total=len(plan.jobs), desc="pictures", unit="", disable=len(plan.jobs) < 2 or None)
     with bar, closing(results):  # Its threads have ended before what they began is removed.
         for job in plan.jobs:
-            if record := plan.finished.get(job.output):
-                tally.add(Outcome(_moved(record.entry, job)))
+            if entry := plan.entry(job):
+                tally.add(Outcome(_moved(entry, job, plan)))
                 bar.update()
         for job, result in results:
             outcome = failed(job, result) if isinstance(result, Exception) else result
-            tally.add(Outcome(_moved(outcome.entry, job), outcome.notes))
+            notes = (note.replace(str(job.source), plan.shown(job.source)) for note in outcome.notes)
+            tally.add(Outcome(_moved(outcome.entry, job, plan), tuple(notes)))
             bar.update()
 
 
-def _moved(entry: dict[str, Any], job: Job) -> dict[str, Any]:
+def _moved(entry: dict[str, Any], job: Job, plan: RestorePlan) -> dict[str, Any]:
     """The entry of an earlier run or another machine, with the paths as they are called here and now."""
-    output = None if entry["output"] is None else str(job.output)
-    return entry | {"input": str(job.source), "output": output}
+    output = None if entry["output"] is None else plan.shown(job.output)
+    return entry | {"input": plan.shown(job.source), "output": output}
 
 
 def _one(job: Job, restoring: Restoring, engine: Engine) -> Generator[tuple[Job, Any], None, None]:

@@ -11,7 +11,6 @@ from typing import Any
 from ..batch import (
     Job,
     Manifest,
-    Record,
     Shard,
     check_plan,
     find_pictures,
@@ -23,16 +22,16 @@ from ..checkpoints import find_task
 from ..faces import RestoreOptions
 from ..weight_files import sha256
 
-__all__ = ["RestorePlan", "plan_restoring"]
+__all__ = ["RestorePlan", "chosen_settings", "plan_restoring"]
 
 
 @dataclass(frozen=True)
 class RestorePlan:
-    """What is to be done: all pictures of this part, those that are finished with their lines."""
+    """What is to be done: all pictures of this part, and the outputs of those that are finished."""
 
     name: str
     jobs: list[Job]
-    finished: dict[Path, Record]
+    finished: set[Path]
     left_out: list[str]
     settings: dict[str, Any]
     manifest: Manifest | None
@@ -40,6 +39,15 @@ class RestorePlan:
     @property
     def pending(self) -> list[Job]:
         return [job for job in self.jobs if job.output not in self.finished]
+
+    def entry(self, job: Job) -> dict[str, Any] | None:
+        """What the report says of a finished picture; a million of them would fill the memory."""
+        record = self.manifest.find(job) if self.manifest and job.output in self.finished else None
+        return record and record.entry
+
+    def shown(self, path: Path) -> str:
+        """A path as the user would write it."""
+        return str(path)
 
     def folders(self) -> set[Path]:
         """All that are written to."""
@@ -64,6 +72,16 @@ def plan_restoring(args: argparse.Namespace, options: RestoreOptions, weights: P
     kept = [weights, *(Path(one) for one in (options.detect.detector_weights, args.mask) if one)]
     is_result = manifest.made if manifest else lambda _: False
     check_plan(jobs, report=args.report, overwrite=args.overwrite, is_result=is_result, kept=kept)
+    settings = chosen_settings(args, options, weights)
+    jobs = [job for job in jobs if shard is None or shard.has(job.name)]
+    finished = set()
+    if manifest is not None and not args.redo:
+        finished = {job.output for job in jobs if manifest.is_finished(job, settings)}
+    return RestorePlan(path.name, jobs, finished, pictures.left_out, settings, manifest)
+
+
+def chosen_settings(args: argparse.Namespace, options: RestoreOptions, weights: Path) -> dict[str, Any]:
+    """All that decides what is written of a picture."""
     settings = {
         "model": sha256(weights) if weights.is_file() else None,
         "options": {name: option.default for name, option in options.described().items()},
@@ -75,9 +93,4 @@ def plan_restoring(args: argparse.Namespace, options: RestoreOptions, weights: P
     task = args.task or find_task({}, weights)  # What the file itself says is in its sum.
     if task != "restore":
         settings |= {"task": task, "mask": sha256(Path(args.mask)) if args.mask else None}
-    jobs = [job for job in jobs if shard is None or shard.has(job.name)]
-    finished = {}
-    if manifest is not None and not args.redo:
-        known = ((job.output, manifest.is_finished(job, settings)) for job in jobs)
-        finished = {output: record for output, record in known if record}
-    return RestorePlan(path.name, jobs, finished, pictures.left_out, settings, manifest)
+    return settings

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 import threading
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -56,11 +56,24 @@ def load_restoring(
 
 
 def restored_here(
-    jobs: Sequence[Job], restoring: Restoring, engines: list[Engine], stopped: threading.Event
+    jobs: Sequence[Job],
+    restoring: Restoring,
+    engines: list[Engine],
+    stopped: threading.Event,
+    before: Callable[[Job], object] = lambda job: None,
 ) -> Generator[tuple[Job, Any], None, None]:
-    """Each job with its outcome or error, by the threads of this process."""
+    """Each job with its outcome or error, by the threads of this process.
+
+    Args:
+        before: called before a picture is read.
+    """
     allow_large_images()
-    steps = Steps(restoring.prepare, restoring.restore, restoring.finish, stopped.set)
+
+    def prepare(job: Job) -> Any:
+        before(job)
+        return restoring.prepare(job)
+
+    steps = Steps(prepare, restoring.restore, restoring.finish, stopped.set)
     faces = max(engine.restorer.chunk(engine.host.device) for engine in engines)
     # Torch's own threads stay as they are: another number of them changes last bits of what is found.
     workers = max(1, min(8, (os.cpu_count() or 1) // 4))
