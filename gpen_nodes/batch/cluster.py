@@ -7,6 +7,7 @@ import logging
 import os
 import pickle
 import signal
+import warnings
 from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
@@ -138,16 +139,20 @@ def _round(
     logging.getLogger("ray.data").setLevel(logging.CRITICAL)
     groups = [places[start : start + size] for start in range(0, len(places), size)]
     rows = [{"group": pickle.dumps([(place, tasks[place]) for place in group])} for group in groups]
-    done = data.from_items(rows, override_num_blocks=len(rows)).map_batches(
-        _Worker,
-        fn_constructor_args=(load,),
-        batch_size=None,
-        # With a second group in line, a worker's death would count against that, too.
-        compute=data.ActorPoolStrategy(size=min(workers.count, len(rows)), max_tasks_in_flight_per_actor=1),
-        num_cpus=workers.cpus,
-        num_gpus=workers.gpus,
-        max_task_retries=_TRIES - 1,
-    )
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # of Ray's, on the retries
+        done = data.from_items(rows, override_num_blocks=len(rows)).map_batches(
+            _Worker,
+            fn_constructor_args=(load,),
+            batch_size=None,
+            # With a second group in line, a worker's death would count against that, too.
+            compute=data.ActorPoolStrategy(
+                size=min(workers.count, len(rows)), max_tasks_in_flight_per_actor=1
+            ),
+            num_cpus=workers.cpus,
+            num_gpus=workers.gpus,
+            max_task_retries=_TRIES - 1,
+        )
     try:
         for row in done.iter_rows():
             yield from pickle.loads(row["outcomes"])
