@@ -114,10 +114,20 @@ class _Folder:
         return [p.read_bytes() for p in alone] == [p.read_bytes() for p in other]
 
     def memory(self, count: int) -> dict[str, float]:
-        """MB that the process holds, after the first 50 photos, at the most after them, and at the end."""
-        held: list[float] = [resident_mb() for _ in self.results("overlapped", count)]
-        late = held[min(50, count // 2) :]
-        return {"after_50": late[0], "most": max(late), "least": min(late), "last": late[-1]}
+        """MB that the process holds, after the first 50 photos, at the most and the least after them, and at
+        the end; CPU seconds a photo in the first and the second half of those."""
+        held, busy = [], []
+        for _ in self.results("overlapped", count):
+            held.append(resident_mb())
+            busy.append(time.process_time())
+            if len(held) % 50 == 0:
+                said = f"{len(held)} photos: {held[-1]:.0f} MB, {busy[-1]:.0f} CPU s"
+                print(said, file=sys.stderr, flush=True)
+        start = min(50, count // 2)
+        middle, late = (start + count) // 2, held[start:]
+        row = {"after_50": late[0], "most": max(late), "least": min(late), "last": late[-1]}
+        row["first_half_cpu_s"] = (busy[middle] - busy[start]) / (middle - start)
+        return row | {"second_half_cpu_s": (busy[-1] - busy[middle]) / (count - 1 - middle)}
 
 
 def _photo(scratch: Path, args: argparse.Namespace) -> Path:
