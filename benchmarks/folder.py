@@ -85,9 +85,9 @@ class _Folder:
 
     def _steps(self) -> Steps[Any, Any, Any]:
         delivery = Delivery(None, "benchmark")
-        size = self._engine.restorer.input_size
+        sizes = self._engine.restorer.input_sizes
         options = RestoreOptions()
-        one = Restoring(options, {}, delivery, size, [self._engine.host], face_align=True)
+        one = Restoring(options, {}, delivery, sizes, [self._engine.host], face_align=True)
         return Steps(one.prepare, one.restore, one.finish)
 
     def time(self, way: str, count: int) -> float:
@@ -105,7 +105,7 @@ class _Folder:
             return
         for job in jobs:
             picture = steps.prepare(job)
-            crops = steps.restore(self._engine, picture.crops) if len(picture.crops) else picture.crops
+            (crops,) = steps.restore(self._engine, [picture.crops])
             yield job, steps.finish(job, picture, crops)
 
     def same_bytes(self) -> bool:

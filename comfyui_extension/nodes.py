@@ -17,8 +17,10 @@ from gpen_nodes import (
     TASKS,
     AlignedFace,
     DegradationRecipe,
+    FaceReport,
     GpenError,
     OptionError,
+    RestoreOptions,
     Restorer,
     align_faces,
     degrade,
@@ -26,6 +28,7 @@ from gpen_nodes import (
     face_likeness,
     find_faces,
     find_faces_in_boxes,
+    judge_faces,
     paste_back,
     replace_crops,
     restore_crops,
@@ -254,6 +257,37 @@ class Restore(io.ComfyNode):
         return io.NodeOutput(Faces(restored), give(stack_crops(restored, model.size)))
 
 
+class JudgeFaces(io.ComfyNode):
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        inputs = [
+            io.Image.Input("image"),
+            GpenFaces.Input("faces"),
+            io.Image.Input("crops", optional=True, lazy=True),
+            *(chosen(name) for name in JUDGED),
+        ]
+        outputs = [GpenFaces.Output("judged"), io.String.Output("report")]
+        return define("GPEN_JudgeFaces", inputs, outputs, "keep detail", "keep colour", "same person")
+
+    @classmethod
+    def check_lazy_status(cls, faces: tuple[AlignedFace, ...] | None = None, **inputs: Any) -> list[str]:
+        return wanted_crops(faces, inputs)
+
+    @classmethod
+    def execute(
+        cls, image: Tensor, faces: tuple[AlignedFace, ...], crops: Tensor | None = None, **options: Any
+    ) -> io.NodeOutput:
+        if crops is not None:
+            faces = replace_crops(faces, crops)
+        # A restored face still knows where it was cut out; what was there, judging reads from the image.
+        verdicts = judge_faces(image, faces, faces, RestoreOptions().changed(**options))
+        lines = [
+            f"image {face.image_index}: {FaceReport(face, not one.why, one.why, said=one.said)}"
+            for face, one in zip(faces, verdicts, strict=True)
+        ]
+        return io.NodeOutput(Faces(one.face for one in verdicts if one.accepted), "\n".join(lines))
+
+
 class PasteBack(io.ComfyNode):
     @classmethod
     def define_schema(cls) -> io.Schema:
@@ -442,7 +476,7 @@ class SegmentsToBoxes(io.ComfyNode):
         return io.NodeOutput(from_segments(segs))
 
 
-NODES = [LoadModel, DetectAndAlign, SelectFaces, Restore, PasteBack, Degrade, RestoreFaces]
+NODES = [LoadModel, DetectAndAlign, SelectFaces, Restore, JudgeFaces, PasteBack, Degrade, RestoreFaces]
 NODES += [RestoreFrames, FacesToSegments, SegmentsToBoxes]
 
 

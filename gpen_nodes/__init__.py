@@ -52,7 +52,7 @@ from .faces import (
 )
 from .host import Host, LocalHost
 from .images import from_uint8, to_uint8
-from .inference import BACKENDS, DTYPES, Backend, Restorer, forget_restorers, get_restorer
+from .inference import BACKENDS, DTYPES, Backend, Restorer, Restorers, forget_restorers, get_restorer
 from .model import Discriminator, DiscriminatorConfig, Gpen, GpenConfig
 from .options import Option
 from .pipeline import Restoration, check_aligned, restore_image
@@ -131,6 +131,7 @@ __all__ = [
     "RestoreOptions",
     "RestoredFrames",
     "Restorer",
+    "Restorers",
     "SelectOptions",
     "UnsafeCheckpointError",
     "Verdict",

@@ -13,25 +13,64 @@ from .faces import AlignedFace, DetectedFace
 from .faces.face import all_aligned
 from .host import Host, LocalHost
 from .images import as_rgb, check_range, resize
-from .inference import Restorer
+from .inference import Restorer, Restorers
 
-__all__ = ["replace_crops", "restore_crops", "restore_faces", "stack_crops", "with_holes"]
+__all__ = [
+    "replace_crops",
+    "restore_crops",
+    "restore_each",
+    "restore_faces",
+    "stack_crops",
+    "with_crops",
+    "with_holes",
+]
 
 _MISSING = 0.02  # of a mask: a pixel that has taken this much of its neighbours' damage is missing, too
 
 
 def restore_faces(
-    restorer: Restorer, faces: Sequence[DetectedFace], host: Host | None = None
+    restorer: Restorer | Restorers, faces: Sequence[DetectedFace], host: Host | None = None
 ) -> tuple[AlignedFace, ...]:
     """Restore aligned faces of any number of images together; gives them back with new crops.
+
+    Of several networks, each face goes through the one that its crop's side asks for.
 
     Raises:
         FaceError: a face has not been aligned.
     """
     aligned = all_aligned(faces)
-    if not aligned:
-        return ()
-    return replace_crops(aligned, restore_crops(restorer, stack_crops(aligned), host))
+    return with_crops(aligned, restore_each(restorer, [face.crop for face in aligned], host))
+
+
+def restore_each(
+    restorer: Restorer | Restorers, crops: Sequence[Tensor], host: Host | None = None
+) -> list[Tensor]:
+    """Restore aligned crops of any sides, those of one side together.
+
+    Args:
+        crops: [S, S, C] in [0, 1] each.
+
+    Returns:
+        [size, size, 3] each, in the same order.
+
+    Raises:
+        ImageError, OutOfMemoryError: as ``restore_crops``.
+    """
+    sides = [len(crop) for crop in crops]
+    restored: list[Tensor] = [*crops]
+    for side in sorted(set(sides)):
+        places = [place for place, own in enumerate(sides) if own == side]
+        together = restore_crops(restorer, torch.stack([crops[place] for place in places]), host)
+        for place, crop in zip(places, together, strict=True):
+            restored[place] = crop
+    return restored
+
+
+def with_crops(faces: Sequence[AlignedFace], crops: Sequence[Tensor]) -> tuple[AlignedFace, ...]:
+    """Aligned faces with other crops, [S, S, 3] each."""
+    return tuple(
+        dataclasses.replace(face, crop=crop, base=None) for face, crop in zip(faces, crops, strict=True)
+    )
 
 
 def stack_crops(faces: Sequence[AlignedFace], size: int = 0) -> Tensor:
@@ -69,12 +108,10 @@ def replace_crops(faces: Sequence[DetectedFace], crops: Tensor) -> tuple[Aligned
             f"Found {len(batch)} crops of {batch.shape[2]}×{batch.shape[1]} px; expected one square for each "
             f"of {len(aligned)} faces, in their order."
         )
-    return tuple(
-        dataclasses.replace(face, crop=crop, base=None) for face, crop in zip(aligned, batch, strict=True)
-    )
+    return with_crops(aligned, [*batch])
 
 
-def restore_crops(restorer: Restorer, crops: Tensor, host: Host | None = None) -> Tensor:
+def restore_crops(restorer: Restorer | Restorers, crops: Tensor, host: Host | None = None) -> Tensor:
     """Restore aligned crops.
 
     Args:

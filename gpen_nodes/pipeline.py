@@ -18,6 +18,7 @@ from .faces import (
     JudgeOptions,
     RestoreOptions,
     align_faces,
+    crop_pixels,
     find_faces,
     judge_faces,
     paste_back,
@@ -27,7 +28,7 @@ from .faces import (
 )
 from .host import Host, LocalHost
 from .images import as_batch, as_rgb, with_luma
-from .inference import Restorer
+from .inference import Restorer, Restorers, covering_size
 from .options import gather
 
 __all__ = [
@@ -42,6 +43,7 @@ __all__ = [
 
 # A face that was coloured or filled is the model's alone: what the picture has there is what was wrong.
 _MODELS_OWN = JudgeOptions(colour="model", keep_detail=0, keep_front=False, guard_identity=False)
+_TRY = "a lower min_score, quarter_turns, a larger image or another detector may find one"
 _SURE_ENOUGH = 0.7  # for one face that is expected: a restorer's input may be blurred
 
 
@@ -93,13 +95,13 @@ class Restoration:
             own = [report for report in self.reports if report.face.image_index == index]
             found = [f"{number}: {report}" for number, report in enumerate(own)]
             lines += [f"image {index}, {line}" for line in found]
-            lines += [] if found else [f"image {index}: no face found, unchanged"]
+            lines += [] if found else [f"image {index}: no face found, unchanged ({_TRY})"]
         return "\n".join(lines)
 
 
 def restore_image(
     image: Tensor,
-    restorer: Restorer,
+    restorer: Restorer | Restorers,
     options: RestoreOptions | None = None,
     *,
     mask: Tensor | None = None,
@@ -114,7 +116,7 @@ def restore_image(
 
     Args:
         image: [B, H, W, C] or [H, W, C], C of 1, 3 or 4, in [0, 1].
-        restorer: the network; see ``get_restorer``.
+        restorer: the network, see ``get_restorer``, or several for faces of different sizes.
         options: see ``RestoreOptions``. The fields of its parts are keywords, such as ``strength``,
             ``softness``, ``match_colour``, ``detector``, ``min_face``, ``max_faces``, ``order`` or
             ``template``.
@@ -132,13 +134,13 @@ def restore_image(
     """
     options = gather(RestoreOptions, options, keywords)
     host = host or LocalHost()
-    found = find_and_align(image, restorer.input_size, options, task=restorer.task, mask=mask, host=host)
+    found = find_and_align(image, restorer.input_sizes, options, task=restorer.task, mask=mask, host=host)
     return judge_and_paste(found, restore_faces(restorer, found.aligned, host), options, host=host)
 
 
 def find_and_align(
     image: Tensor,
-    size: int,
+    sizes: int | Sequence[int],
     options: RestoreOptions,
     *,
     task: str = "restore",
@@ -149,7 +151,7 @@ def find_and_align(
 
     Args:
         image, mask: as ``restore_image`` takes them.
-        size: side of the crops, in pixels.
+        sizes: sides that crops may have, in pixels: each face gets the smallest that covers its own pixels.
         task: the network's.
     """
     check_task(task, mask, photo=True)
@@ -160,14 +162,29 @@ def find_and_align(
     if task == "colorize" and batch.shape[-1] == 1:
         batch = as_rgb(batch)
     choices = select_faces(find_faces(batch, options.detect, host=host), options.select)
-    selected = [choice.face for choice in choices if choice.selected]
-    aligned = tuple(align_faces(batch, selected, size, options.align, host=host))
+    aligned = _aligned(batch, choices, sizes, options, host)
     if task == "inpaint" and mask is not None and aligned:
         marks = mask.to(batch).reshape(-1, *mask.shape[-2:], 1).expand(len(batch), -1, -1, -1)
-        holes = align_faces(marks, selected, size, options.align, host=host)
+        holes = _aligned(marks, choices, sizes, options, host)
         pairs = zip(aligned, holes, strict=True)
         aligned = tuple(replace(face, crop=with_holes(face.crop, hole.crop)) for face, hole in pairs)
     return FoundFaces(batch, tuple(choices), aligned, task, mask)
+
+
+def _aligned(
+    batch: Tensor,
+    choices: Sequence[FaceChoice],
+    sizes: int | Sequence[int],
+    options: RestoreOptions,
+    host: Host,
+) -> tuple[AlignedFace, ...]:
+    """The selected faces, each with a crop of the size that covers it."""
+    sizes = (sizes,) if isinstance(sizes, int) else sizes
+    aligned: list[AlignedFace] = []
+    for face in (choice.face for choice in choices if choice.selected):
+        side = covering_size(sizes, crop_pixels(face, options.align.template))
+        aligned += align_faces(batch, [face], side, options.align, host=host)
+    return tuple(aligned)
 
 
 def check_task(task: str, mask: Tensor | None, *, photo: bool) -> None:
@@ -210,10 +227,7 @@ def judge_and_paste(
         coloured = with_luma(pasted[..., :3], found.image[..., :3])
         pasted[..., :3] = torch.where(changed[..., None] > 0, coloured, pasted[..., :3])
     before = tuple(face for face, verdict in zip(found.aligned, verdicts, strict=True) if verdict.accepted)
-    reports = tuple(report_faces(found.choices, verdicts))
-    if options.paste.strength == 0:
-        reports = tuple(replace(one, restored=False, why=one.why or "strength is 0") for one in reports)
-    return Restoration(pasted, changed, faces, before, reports)
+    return Restoration(pasted, changed, faces, before, tuple(report_faces(found.choices, verdicts)))
 
 
 def check_aligned(

@@ -92,7 +92,7 @@ FACES = (
     "finding",
     "boxed",
 )
-FACES += ("alignment", "blending", "identity", "drawing", "judging", "regions", "__init__")
+FACES += ("alignment", "blending", "identity", "parsing", "drawing", "judging", "regions", "__init__")
 
 
 @pytest.mark.parametrize("path", sorted((PACKAGE / "faces").rglob("*.py")), ids=lambda p: p.stem)

@@ -45,6 +45,7 @@ WRONG = {
     "keep_detail": [1.5, "all"],
     "grain": [-0.1, None],
     "keep_front": [1, None],
+    "face_parser": [3],
     "guard_identity": ["yes"],
 }
 

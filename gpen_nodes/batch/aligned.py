@@ -9,7 +9,7 @@ from torch import Tensor
 
 from ..crops import with_holes
 from ..errors import FaceError
-from ..faces import RestoreOptions, judge_crop
+from ..faces import RestoreOptions, Verdict, judge_crop
 from ..host import LocalHost
 from ..images import resize, with_luma
 from ..pipeline import check_aligned
@@ -41,11 +41,11 @@ def crop_for(task: str, image: Tensor, mask: Tensor | None, size: int) -> Tensor
         mask: [1, H, W] in [0, 1], where the image is missing.
 
     Returns:
-        [1, size, size, 3].
+        [size, size, 3].
     """
-    crop = resize(image, size, size)
+    crop = resize(image, size, size)[0]
     if task == "inpaint" and mask is not None:
-        return with_holes(crop, resize(mask[..., None], size, size))
+        return with_holes(crop, resize(mask[..., None], size, size)[0])
     return crop
 
 
@@ -58,14 +58,14 @@ def restored_crop(
 
     Args:
         image, mask: as ``crop_for`` takes them.
-        crops: [1, S, S, 3], before and after the network.
+        crops: [S, S, 3], before and after the network.
     """
     before, after = crops
     if task == "restore":
         return _judged(image, before, after, options)
     if task == "seg2face":
-        return Restored(after, [_report(image)], [(None, before[0], after[0])])
-    after = resize(after, *image.shape[1:3])
+        return Restored(after[None], [_report(image)], [(None, before, after)])
+    after = resize(after[None], *image.shape[1:3])
     if task == "colorize":
         after = with_luma(after, image)
     share = options.paste.strength * (1 if mask is None else mask[..., None])
@@ -74,16 +74,16 @@ def restored_crop(
 
 
 def _judged(image: Tensor, before: Tensor, after: Tensor, options: RestoreOptions) -> Restored:
-    seen = resize(before, *after.shape[1:3])
-    face_crop, judgement, _ = judge_crop(seen[0], after[0], options)
-    restored = torch.lerp(seen, face_crop[None], options.paste.strength)
-    why = "strength is 0" if options.paste.strength == 0 else "" if judgement is None else judgement.refused
-    report = _report(image, why) | {"judgement": None if judgement is None else judgement.to_dict()}
-    return Restored(restored, [report], [(None, before[0], restored[0])])
+    seen = resize(before[None], *after.shape[:2])[0]
+    verdict = judge_crop(seen, after, options)
+    restored = torch.lerp(seen, verdict.face, options.paste.strength)
+    return Restored(restored[None], [_report(image, verdict)], [(None, before, restored)])
 
 
-def _report(image: Tensor, why: str = "") -> dict[str, Any]:
+def _report(image: Tensor, verdict: Verdict[Tensor] | None = None) -> dict[str, Any]:
     height, width = image.shape[1:3]
     face = {"box": [0, 0, width, height], "landmarks": None, "score": None, "size": float(min(width, height))}
-    face |= {"image_index": 0, "selected": True, "restored": not why, "why": why}
-    return face | {"judgement": None}
+    seen = (
+        {"restored": True, "why": "", "judgement": None, "said": ""} if verdict is None else verdict.to_dict()
+    )
+    return face | {"image_index": 0, "selected": True} | seen

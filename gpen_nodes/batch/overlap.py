@@ -9,7 +9,6 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, Generic, Protocol, TypeVar
 
-import torch
 from torch import Tensor
 
 __all__ = ["Steps", "overlapped"]
@@ -22,8 +21,8 @@ class Ready(Protocol):
     """A picture that has been read: its faces are ready for the network."""
 
     @property
-    def crops(self) -> Tensor:
-        """[N, S, S, 3], N of 0 or more."""
+    def crops(self) -> Sequence[Tensor]:
+        """[S, S, 3] each, none or more."""
         ...
 
     @property
@@ -43,14 +42,14 @@ class Steps(Generic[_Job, _Ready, _Engine]):
 
     Attributes:
         prepare: reads it and finds its faces.
-        restore: runs an engine on [N, S, S, 3] crops of one or more pictures.
+        restore: runs an engine on the crops of one or more pictures, and gives each picture's in their order.
         finish: pastes and writes, from the restored crops.
         stop: makes steps under way end soon; called when the caller stops early.
     """
 
     prepare: Callable[[_Job], _Ready]
-    restore: Callable[[_Engine, Tensor], Tensor]
-    finish: Callable[[_Job, _Ready, Tensor], Any]
+    restore: Callable[[_Engine, Sequence[Sequence[Tensor]]], Sequence[Sequence[Tensor]]]
+    finish: Callable[[_Job, _Ready, Sequence[Tensor]], Any]
     stop: Callable[[], object] = lambda: None
 
 
@@ -175,7 +174,7 @@ class _Line(Generic[_Job, _Ready, _Engine]):
         self,
         job: _Job,
         ready: Future[_Ready],
-        restored: Future[list[Tensor | BaseException]],
+        restored: Future[list[Sequence[Tensor] | BaseException]],
         place: int | None,
     ) -> Any:
         picture = ready.result()
@@ -184,13 +183,13 @@ class _Line(Generic[_Job, _Ready, _Engine]):
             raise crops
         return self._steps.finish(job, picture, crops)
 
-    def _restore(self, crops: list[Tensor]) -> list[Tensor | BaseException]:
+    def _restore(self, crops: list[Sequence[Tensor]]) -> list[Sequence[Tensor] | BaseException]:
         """Faces of several pictures together; where that fails, of each alone: one spoils no other."""
         if not crops:
             return []
         engine = self._free.get()
         try:
-            return [*self._steps.restore(engine, torch.cat(crops)).split([len(one) for one in crops])]
+            return [*self._steps.restore(engine, crops)]
         except Exception as error:
             if len(crops) == 1:
                 return [error]

@@ -14,13 +14,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..crops import replace_crops, stack_crops
+from ..crops import restore_each, with_crops
 from ..errors import ImageError
 from ..faces import RestoreOptions
 from ..host import LocalHost
 from ..image_files import ImageFile, read_image_file, write_image_file
 from ..images import resize
-from ..inference import Restorer
+from ..inference import Restorer, Restorers, covering_size
 from ..pipeline import FoundFaces, check_task, find_and_align, judge_and_paste
 from .aligned import check_crop, crop_for, restored_crop
 from .deliver import Delivery, Write
@@ -47,7 +47,7 @@ class StoppableHost(LocalHost):
 class Engine:
     """A network, and the host on whose device it runs."""
 
-    restorer: Restorer
+    restorer: Restorer | Restorers
     host: LocalHost
 
 
@@ -57,7 +57,7 @@ class Picture:
 
     file: ImageFile
     key: str
-    crops: Tensor
+    crops: Sequence[Tensor]
     found: FoundFaces | None = None
 
     @property
@@ -72,7 +72,7 @@ class Restoring:
         options: for every picture.
         settings: all that decides what is written, for the manifest.
         delivery: the way to the files' places.
-        input_size: side of the network's faces.
+        input_sizes: sides of the networks' faces.
         hosts: on whose devices faces are found, in turn.
         face_align: pictures are photos; else each is one aligned face.
         force: take what does not look like an aligned face.
@@ -88,7 +88,7 @@ class Restoring:
         options: RestoreOptions,
         settings: dict[str, Any],
         delivery: Delivery,
-        input_size: int,
+        input_sizes: Sequence[int],
         hosts: Sequence[LocalHost],
         *,
         face_align: bool,
@@ -99,7 +99,7 @@ class Restoring:
     ) -> None:
         check_task(task, mask, photo=face_align)
         self.options, self._settings, self._delivery = options, settings, delivery
-        self._size, self._hosts = input_size, hosts
+        self._sizes, self._hosts = input_sizes, hosts
         self._face_align, self._force, self._max_pixels = face_align, force, max_pixels
         self._task, self.mask = task, mask
 
@@ -130,24 +130,28 @@ class Restoring:
         host = self._hosts[zlib.crc32(job.name.encode("utf-8", "surrogateescape")) % len(self._hosts)]
         if self._face_align:
             found = find_and_align(
-                file.image, self._size, self.options, task=self._task, mask=self.mask, host=host
+                file.image, self._sizes, self.options, task=self._task, mask=self.mask, host=host
             )
-            return Picture(file, key, stack_crops(found.aligned, self._size), found)
+            return Picture(file, key, [face.crop for face in found.aligned], found)
         if not self._force and self._task != "seg2face":
             check_crop(file.image, self.options, host)
-        return Picture(file, key, crop_for(self._task, file.image, self.mask, self._size))
+        size = covering_size(self._sizes, max(file.image.shape[1:3]))
+        return Picture(file, key, [crop_for(self._task, file.image, self.mask, size)])
 
     @staticmethod
-    def restore(engine: Engine, crops: Tensor) -> Tensor:
-        return engine.restorer.restore(crops, engine.host)
+    def restore(engine: Engine, crops: Sequence[Sequence[Tensor]]) -> list[list[Tensor]]:
+        """The faces of several pictures together."""
+        every = [crop for own in crops for crop in own]
+        restored = iter(restore_each(engine.restorer, every, engine.host))
+        return [[next(restored) for _ in own] for own in crops]
 
-    def finish(self, job: Job, picture: Picture, crops: Tensor) -> Outcome:
+    def finish(self, job: Job, picture: Picture, crops: Sequence[Tensor]) -> Outcome:
         """Paste and write, from the restored crops."""
         if picture.found is not None:
-            faces = replace_crops(picture.found.aligned, crops) if len(crops) else ()
+            faces = with_crops(picture.found.aligned, crops)
             restored = Restored.of(judge_and_paste(picture.found, faces, self.options))
         else:
-            both = picture.crops, crops
+            both = picture.crops[0], crops[0]
             restored = restored_crop(self._task, picture.file.image, self.mask, both, self.options)
         return self.write(job, picture.file, picture.key, restored)
 
@@ -161,9 +165,10 @@ class Restoring:
             file = dataclasses.replace(file, gray=False, metadata=metadata)
         if not restored.reports:
             state = "unchanged" if copied else f"only stored anew, as {job.output.suffix}"
-            turns = "" if self.options.detect.quarter_turns else ", --quarter_turns faces on their side"
+            turns = "" if self.options.detect.quarter_turns else "--quarter_turns, "
             notes.append(
-                f"{job.source}: no face found; the picture is {state}. A lower --min_score finds more{turns}."
+                f"{job.source}: no face found; the picture is {state}. Try a lower --min_score, {turns}"
+                "a larger picture, or another --detector."
             )
         entry: dict[str, Any] = {
             "input": str(job.source),

@@ -32,8 +32,8 @@ from ..batch import (
 )
 from ..errors import GpenError, OptionError
 from ..faces import RestoreOptions
-from ..weight_files import model_path, sha256, shipped_model
-from .restore_plan import RestorePlan
+from ..weight_files import model_paths, shipped_model
+from .restore_plan import RestorePlan, sums_of
 from .restoring import load_restoring, restored_here
 from .store_plan import StorePlan
 
@@ -69,8 +69,9 @@ def restored_on_ray(
     with cluster(args.ray or None) as machines:
         workers, device = _workers(wanted, machines)
         words = argparse.Namespace(**{k: v for k, v in vars(args).items() if k not in ("run", "usage_error")})
-        if args.model_path and os.path.exists(args.model_path):
-            words.model_path = os.path.abspath(args.model_path)
+        if args.model_path:
+            names = [os.path.abspath(name) if os.path.exists(name) else name for name in args.model_path]
+            words.model_path = names
         recipe = _Recipe(words, options, device, plan.settings, mask)
         load: Callable[[], Any]
         tasks: list[Any]
@@ -115,11 +116,12 @@ class _Recipe:
 
     def load(self, delivery: Any) -> Callable[..., list[tuple[Job, Outcome]]]:
         """In a worker's process: what restores pictures, and tells what became of each."""
-        name = self.args.model_path
-        weights = Path(model_path(name) if name else shipped_model())
-        if self.settings["model"] is not None and sha256(weights) != self.settings["model"]:
+        names = self.args.model_path
+        weights = model_paths(names) if names else [shipped_model()]
+        if sums_of(weights) != self.settings["model"]:
+            found = ", ".join(map(str, weights))
             raise OptionError(
-                f"{weights} is another model here than where the job was started. Put the one file where "
+                f"{found}: not the model here that it is where the job was started. Put the one file where "
                 "every machine finds it, or install one version of gpen-nodes everywhere."
             )
         stopped = threading.Event()

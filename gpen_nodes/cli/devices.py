@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -13,7 +13,7 @@ import torch
 from ..batch import Engine, StoppableHost
 from ..errors import OptionError
 from ..host import LocalHost
-from ..inference import Restorer, get_restorer
+from ..inference import Restorer, Restorers, get_restorer
 
 __all__ = ["chosen_devices", "load_engines", "threads_for"]
 
@@ -44,21 +44,32 @@ def _check_device(device: str | None, option: str) -> None:
 
 
 def load_engines(
-    args: argparse.Namespace, weights: Path, devices: list[torch.device], stopped: threading.Event
+    args: argparse.Namespace,
+    weights: Sequence[Path],
+    devices: list[torch.device],
+    stopped: threading.Event,
 ) -> list[Engine]:
+    """Each device with the networks of all files of ``weights``."""
     backend = "cuda_graphs" if args.cuda_graphs else args.backend
-    first = get_restorer(weights, args.dtype, devices[0], backend=backend, task=args.task)
-    if args.size is not None and args.size != first.size:
-        raise OptionError(
-            f"--size {args.size} contradicts the checkpoint, which restores at {first.size} px. "
-            "Leave --size out or choose another --model_path."
-        )
-    others = [
-        Restorer.from_file(str(weights), first.dtype, d, backend=backend, task=first.task)
-        for d in devices[1:]
-    ]
-    hosts = [StoppableHost(device, stopped) for device in devices]
-    return [Engine(*pair) for pair in zip([first, *others], hosts, strict=True)]
+    first = [get_restorer(path, args.dtype, devices[0], backend=backend, task=args.task) for path in weights]
+    for one in first:
+        if args.size is not None and args.size != one.size:
+            raise OptionError(
+                f"--size {args.size} contradicts the checkpoint, which restores at {one.size} px. "
+                "Leave --size out or choose another --model_path."
+            )
+    engines = [Engine(_as_one(first), StoppableHost(devices[0], stopped))]
+    for device in devices[1:]:
+        copies = [
+            Restorer.from_file(str(path), one.dtype, device, backend=backend, task=one.task)
+            for path, one in zip(weights, first, strict=True)
+        ]
+        engines.append(Engine(_as_one(copies), StoppableHost(device, stopped)))
+    return engines
+
+
+def _as_one(restorers: list[Restorer]) -> Restorer | Restorers:
+    return restorers[0] if len(restorers) == 1 else Restorers(restorers)
 
 
 @contextmanager

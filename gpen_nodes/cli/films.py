@@ -17,7 +17,7 @@ from ..errors import GpenError, OptionError, printable
 from ..faces import RestoreOptions
 from ..films import VIDEO_SUFFIXES, FilmOptions, open_film, restore_film
 from ..image_files import read_image_file
-from ..weight_files import model_path, shipped_model
+from ..weight_files import model_paths, shipped_model
 from .devices import chosen_devices, load_engines, threads_for
 from .inputs import say
 from .options import add_options, chosen_options
@@ -66,9 +66,9 @@ def run_films(args: argparse.Namespace, options: RestoreOptions) -> int:
     if given := [name for name in _FOR_PHOTOS if getattr(args, name) not in (None, False)]:
         raise OptionError(f"--{given[0]} is for photos; a film has none of it. Leave it out.")
     film_options = chosen_options(args, FilmOptions(restore=options), OPTIONS)
-    weights = Path(model_path(args.model_path) if args.model_path else shipped_model())
+    weights = model_paths(args.model_path) if args.model_path else [shipped_model()]
     jobs = _plan(args.input, args.output)
-    check_plan(jobs, report=args.report, overwrite=args.overwrite, kept=[weights])
+    check_plan(jobs, report=args.report, overwrite=args.overwrite, kept=weights)
     if args.dry_run:
         for job in jobs:
             print(printable(f"{job.source} -> {job.output}"))

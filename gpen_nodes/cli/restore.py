@@ -30,7 +30,8 @@ from ..host import LocalHost
 from ..images import gray_rgb
 from ..inference import BACKENDS, DTYPES
 from ..pipeline import restore_image
-from ..weight_files import model_path, shipped_model
+from ..weight_files import CATALOGUE as WEIGHT_FILES
+from ..weight_files import is_checkpoint_name, model_paths, shipped_model
 from .cluster import add_ray_option, restored_on_ray
 from .devices import chosen_devices, threads_for
 from .films import add_film_options, are_films, run_films
@@ -47,7 +48,7 @@ __all__ = ["add_parsers"]
 OPTIONS = (
     *("detector", "detector_weights", "quarter_turns", "template", "min_score", "min_face", "max_faces"),
     *("order", "strength", "softness", "match_colour", "colour", "keep_detail", "grain"),
-    *("keep_front", "guard_identity"),
+    *("keep_front", "face_parser", "guard_identity"),
 )
 
 
@@ -66,8 +67,10 @@ def add_parsers(commands: Any) -> None:
     p.add_argument("--output", "-o", metavar="PATH", help="file or folder; else beside the input, _restored")
     p.add_argument(
         "--model_path",
-        metavar="FILE",
-        help="checkpoint, or a name that gpen-nodes models lists; else the small model of the pack",
+        nargs="+",
+        metavar="MODEL",
+        help="checkpoint, or a name that gpen-nodes models lists; of several, of a folder, or of all "
+        "that are at hand (auto), each face gets the smallest that covers it; else the pack's small model",
     )
     p.add_argument(
         "--task",
@@ -118,13 +121,15 @@ def add_parsers(commands: Any) -> None:
 def run(args: argparse.Namespace) -> int:
     """Restore every input; 1 if any failed."""
     args.input = [*args.paths, *args.input]
+    if not args.input and args.model_path:
+        args.model_path, args.input = _split(args.model_path)
     if not args.input:
         args.usage_error("name what is to be restored (--input)")
     options = chosen_options(args, RestoreOptions(), OPTIONS)
     if are_films(args):
         return run_films(args, options)
     devices = chosen_devices(args) if args.ray is None else []
-    weights = Path(model_path(args.model_path) if args.model_path else shipped_model())
+    weights = model_paths(args.model_path) if args.model_path else [shipped_model()]
     mask = None if args.mask is None else _read_mask(args)
     plan = (plan_stores if names_store(args) else plan_restoring)(args, options, weights)
     if args.dry_run:
@@ -159,6 +164,14 @@ def run(args: argparse.Namespace) -> int:
                 entries = sorted(tally.entries, key=lambda entry: places[entry["input"]])
                 write_report(args.report, "images", entries)
     return tally.summarise(len(plan.finished))
+
+
+def _split(given: list[str]) -> tuple[list[str], list[str]]:
+    """Models and, where ``--model_path`` came last, the inputs that follow them."""
+    count = 1
+    while count < len(given) and (given[count] in WEIGHT_FILES or is_checkpoint_name(given[count])):
+        count += 1
+    return given[:count], given[count:]
 
 
 def _read_mask(args: argparse.Namespace) -> Tensor:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,7 +23,7 @@ from ..checkpoints import find_task
 from ..faces import RestoreOptions
 from ..weight_files import sha256
 
-__all__ = ["RestorePlan", "chosen_settings", "plan_restoring"]
+__all__ = ["RestorePlan", "chosen_settings", "plan_restoring", "sums_of"]
 
 
 @dataclass(frozen=True)
@@ -56,7 +57,7 @@ class RestorePlan:
         return {Path(os.path.realpath(folder)) for folder in folders}
 
 
-def plan_restoring(args: argparse.Namespace, options: RestoreOptions, weights: Path) -> RestorePlan:
+def plan_restoring(args: argparse.Namespace, options: RestoreOptions, weights: Sequence[Path]) -> RestorePlan:
     shard = Shard.parse(args.shard) if args.shard else None
     named = args.output is not None and names_file(args.output)
     top = Path(args.input[0]) if os.path.isdir(args.input[0]) else Path(args.input[0]).parent
@@ -69,7 +70,8 @@ def plan_restoring(args: argparse.Namespace, options: RestoreOptions, weights: P
     jobs = plan_jobs(
         pictures.found, args.output, suffix="_restored", compare=args.compare, faces=args.save_faces
     )
-    kept = [weights, *(Path(one) for one in (options.detect.detector_weights, args.mask) if one)]
+    own = options.detect.detector_weights, options.judge.face_parser, args.mask
+    kept = [*weights, *(Path(one) for one in own if one)]
     is_result = manifest.made if manifest else lambda _: False
     check_plan(jobs, report=args.report, overwrite=args.overwrite, is_result=is_result, kept=kept)
     settings = chosen_settings(args, options, weights)
@@ -80,17 +82,25 @@ def plan_restoring(args: argparse.Namespace, options: RestoreOptions, weights: P
     return RestorePlan(path.name, jobs, finished, pictures.left_out, settings, manifest)
 
 
-def chosen_settings(args: argparse.Namespace, options: RestoreOptions, weights: Path) -> dict[str, Any]:
+def chosen_settings(
+    args: argparse.Namespace, options: RestoreOptions, weights: Sequence[Path]
+) -> dict[str, Any]:
     """All that decides what is written of a picture."""
     settings = {
-        "model": sha256(weights) if weights.is_file() else None,
+        "model": sums_of(weights),
         "options": {name: option.default for name, option in options.described().items()},
         **{
             name: getattr(args, name)
             for name in ("dtype", "backend", "face_align", "force", "compare", "save_faces")
         },
     }
-    task = args.task or find_task({}, weights)  # What the file itself says is in its sum.
+    task = args.task or find_task({}, weights[0])  # What the file itself says is in its sum.
     if task != "restore":
         settings |= {"task": task, "mask": sha256(Path(args.mask)) if args.mask else None}
     return settings
+
+
+def sums_of(weights: Sequence[Path]) -> str | list[str | None] | None:
+    """SHA-256 of each file, of one alone without a list; None of what is no file."""
+    sums = [sha256(path) if path.is_file() else None for path in weights]
+    return sums[0] if len(sums) == 1 else sums

@@ -24,7 +24,7 @@ __all__ = ["load_restoring", "restored_here"]
 def load_restoring(
     args: argparse.Namespace,
     options: RestoreOptions,
-    weights: Path,
+    weights: Sequence[Path],
     devices: Sequence[torch.device],
     settings: Mapping[str, Any],
     mask: Tensor | None,
@@ -39,12 +39,12 @@ def load_restoring(
     engines = load_engines(args, weights, list(devices), stopped)
     task = engines[0].restorer.task
     if mask is not None and task != "inpaint":
-        raise OptionError(f"--mask is for models that fill, and {weights} is to {task}. Leave --mask out.")
+        raise OptionError(f"--mask is for models that fill, and {weights[0]} is to {task}. Leave --mask out.")
     restoring = Restoring(
         options,
         dict(settings),
         delivery,
-        engines[0].restorer.input_size,
+        engines[0].restorer.input_sizes,
         [engine.host for engine in engines],
         face_align=args.face_align,
         force=args.force,

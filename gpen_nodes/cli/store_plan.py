@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -61,7 +61,7 @@ def names_store(args: argparse.Namespace) -> bool:
     return any(is_address(text) for text in (*args.input, args.output or "", args.save_faces or ""))
 
 
-def plan_stores(args: argparse.Namespace, options: RestoreOptions, weights: Path) -> StorePlan:
+def plan_stores(args: argparse.Namespace, options: RestoreOptions, weights: Sequence[Path]) -> StorePlan:
     """As ``plan_restoring``, for addresses.
 
     Raises:

@@ -1,6 +1,6 @@
 """Faces: found, selected, cut out upright, judged, and pasted back."""
 
-from .alignment import align_face, align_faces
+from .alignment import align_face, align_faces, crop_pixels
 from .blending.mask import fit_mask
 from .blending.paste import paste_back
 from .boxed import find_faces_in_boxes
@@ -33,6 +33,7 @@ __all__ = [
     "Verdict",
     "align_face",
     "align_faces",
+    "crop_pixels",
     "detect_faces",
     "detector_weights",
     "draw_faces",

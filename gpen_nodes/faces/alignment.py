@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import fields
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from ..errors import FaceError
@@ -17,7 +18,7 @@ from .geometry.resample import invert, warp
 from .geometry.templates import similarity, template_points
 from .options import AlignOptions
 
-__all__ = ["align_face", "align_faces"]
+__all__ = ["align_face", "align_faces", "crop_pixels"]
 
 
 def align_faces(
@@ -55,6 +56,15 @@ def align_faces(
     for face in faces:
         aligned.append(_aligned(batch, face, size, options, check))
     return tuple(aligned)
+
+
+def crop_pixels(face: DetectedFace, template: str = "gpen") -> float:
+    """Side of the square that a face's crop covers, in pixels of its image.
+
+    Raises:
+        FaceError: landmarks that fix no position.
+    """
+    return 1 / torch.linalg.vector_norm(similarity(face.landmarks, template_points(template, 1))[:, 0]).item()
 
 
 def align_face(

@@ -16,11 +16,16 @@ from ..torch_state import own_arithmetic
 from .detectors import Detector, load_detector
 from .face import DetectedFace
 from .geometry.boxes import Detections, non_maximum
+from .geometry.pose import contradicts_box, misfit
 from .options import DetectOptions, SelectOptions
 from .orders import sorting_key
 from .selection import select_faces
 
 __all__ = ["detect_faces", "find_faces"]
+
+_UNLIKE = 0.4  # ``misfit`` from which on landmarks are those of no upright face
+_TURNED_SCORE = 0.95  # of a face that lies on its side or stands on its head, where nobody asked for such
+_TURNED_SIDE, _TURNED_PART = 24, 32  # the smallest of them: pixels, and parts of the image's shorter side
 
 
 def find_faces(
@@ -108,16 +113,29 @@ class _Caller(LocalHost):
 
 
 def _search(find: Detector, image: Tensor, options: DetectOptions, check: Callable[[], object]) -> Detections:
-    """Detections in the image; with ``quarter_turns``, in all four positions, mapped back and merged."""
-    upright = find(image, options.min_score, options.smallest, check)
+    """Detections in the image; with ``quarter_turns``, or by need, in all four positions, merged."""
+    upright = _sound(find(image, options.min_score, options.smallest, check))
+    likely = misfit(upright.points) < _UNLIKE
+    score, smallest = options.min_score, options.smallest
     if not options.quarter_turns:
-        return upright
+        if len(likely) and likely.all():
+            return upright
+        # Nobody has said that there is such a face: it has to be a clear one, and isn't the smallest.
+        score = max(score, _TURNED_SCORE)
+        smallest = max(smallest, _TURNED_SIDE, min(image.shape[-2:]) / _TURNED_PART)
     found = [upright]
     for turns in (1, 2, 3):
-        turned = find(image.rot90(turns, (1, 2)), options.min_score, options.smallest, check)
+        turned = _sound(find(image.rot90(turns, (1, 2)), score, smallest, check))
+        turned = turned.take(misfit(turned.points) < _UNLIKE)
         found.append(_turned_back(turned, turns, image.shape[-2:]))
     merged = Detections(*(torch.cat(parts) for parts in zip(*found, strict=True)))
-    return merged.take(non_maximum(merged.boxes, merged.scores, 0.4))
+    # What fits no face counts least against a face of another position.
+    worth = merged.scores - (misfit(merged.points) >= _UNLIKE).to(merged.scores)
+    return merged.take(non_maximum(merged.boxes, worth, 0.4))
+
+
+def _sound(found: Detections) -> Detections:
+    return found.take(~contradicts_box(found.points, found.boxes))
 
 
 def _turned_back(found: Detections, turns: int, size: torch.Size) -> Detections:

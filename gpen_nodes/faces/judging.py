@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 import torch
 from torch import Tensor
@@ -15,34 +15,44 @@ from ..images import as_batch, resize
 from ..judgement import Judgement, judge_face
 from ..weight_files import MOBILEFACENET
 from .face import AlignedFace, DetectedFace
+from .geometry.pose import turned_aside
 from .geometry.resample import compose, invert, resizing, warp
 from .identity import arcface_crop, find_embedder
-from .options import JudgeOptions, RestoreOptions
+from .options import RestoreOptions
+from .parsing import find_parser
 from .selection import FaceChoice
 
 __all__ = ["FaceReport", "Verdict", "judge_crop", "judge_faces", "report_faces"]
 
-_AS_RESTORED = JudgeOptions(colour="model", keep_detail=0, keep_front=False, guard_identity=False)
 _LARGEST = 2048  # pixels: 50 MB for each copy of a crop
+_ASIDE = (0.4, 0.8)  # of ``turned_aside``: from half aside to a profile
+_PROFILE = 0.5  # strength of a profile
+_Face = TypeVar("_Face", AlignedFace, Tensor)
 
 
 @dataclass(frozen=True)
-class Verdict:
+class Verdict(Generic[_Face]):
     """Whether a restored face is good enough to be pasted, or why not.
 
     Attributes:
-        face: as it is to be pasted.
+        face: as it is to be pasted: with its place from ``judge_faces``, the crop alone from ``judge_crop``.
         accepted: False leaves the image as it is there.
-        why: a reason in plain English; empty if accepted.
+        why: why nothing of it is seen, in plain English; empty if something is. An accepted face has a
+            reason where the strength is 0.
         judgement: what of the picture stayed in the face; None if that was not asked.
         said: the same in plain English.
     """
 
-    face: AlignedFace
+    face: _Face
     accepted: bool = True
     why: str = ""
     judgement: Judgement | None = None
     said: str = ""
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for JSON, but for the face."""
+        decided = None if self.judgement is None else self.judgement.to_dict()
+        return {"restored": not self.why, "why": self.why, "judgement": decided, "said": self.said}
 
 
 def judge_faces(
@@ -52,7 +62,7 @@ def judge_faces(
     options: RestoreOptions | None = None,
     *,
     host: Host | None = None,
-) -> tuple[Verdict, ...]:
+) -> tuple[Verdict[AlignedFace], ...]:
     """Decide what of the picture stays in restored faces, and which of them go back into their images.
 
     Each face is judged at the restored crop's scale or at the picture's, whichever is finer (up to 2048 px),
@@ -85,7 +95,7 @@ def judge_crop(
     options: RestoreOptions | None = None,
     *,
     host: Host | None = None,
-) -> tuple[Tensor, Judgement | None, str]:
+) -> Verdict[Tensor]:
     """Judge one aligned crop.
 
     Args:
@@ -94,12 +104,13 @@ def judge_crop(
         host: asked for interrupts all the time.
 
     Returns:
-        The face [S, S, 3], what was decided (None if nothing was asked), and that in plain English.
+        The verdict on the face, [S, S, 3]. One that is not accepted is what the image shows.
     """
     options = options or RestoreOptions()
     chosen = options.judge
-    if chosen == _AS_RESTORED:
-        return after, None, ""
+    unseen = "strength is 0" if options.paste.strength == 0 else ""
+    if chosen.nothing_stays:
+        return Verdict(after, why=unseen)
     embedder = find_embedder() if chosen.guard_identity else None
     check = interrupts_of(host)
 
@@ -110,6 +121,7 @@ def judge_crop(
         small = arcface_crop(faces, options.align.template)
         return embedder(small.to("cpu", torch.float32)).to(faces.device)
 
+    parser = find_parser(str(chosen.face_parser)) if chosen.face_parser and chosen.keep_front else None
     crop, judgement = judge_face(
         before,
         after,
@@ -117,13 +129,15 @@ def judge_crop(
         keep_detail=chosen.keep_detail,
         grain=chosen.grain,
         in_front=chosen.keep_front,
+        seen=parser.seen(before) if parser else None,
         embed=embed if embedder else None,
         check=check,
     )
     said = str(judgement)
     if chosen.guard_identity and embedder is None:
         said += f"; identity not checked, {MOBILEFACENET.name} is not at hand"
-    return crop, judgement, said.removeprefix("; ")
+    refused = judgement.refused
+    return Verdict(crop, not refused, unseen or refused, judgement, said.removeprefix("; "))
 
 
 def _verdict(
@@ -132,17 +146,36 @@ def _verdict(
     restored: AlignedFace,
     options: RestoreOptions,
     host: Host | None,
-) -> Verdict:
-    if options.judge == _AS_RESTORED:
-        return Verdict(restored)
-    image = batch[aligned.image_index]
-    before, after = _same_scale(image, aligned, restored, options, interrupts_of(host))
-    crop, judgement, said = judge_crop(before, after, options, host=host)
-    assert judgement is not None
+) -> Verdict[AlignedFace]:
+    before = after = restored.crop
+    pixels, size = _covered(aligned), len(restored.crop)
+    if not options.judge.nothing_stays:
+        check = interrupts_of(host)
+        before, after = _same_scale(batch[aligned.image_index], aligned, restored, options, check)
+    found = judge_crop(before, after, options, host=host)
+    crop, strength = found.face, _strength(aligned) if options.judge.guard_identity else 1.0
+    if strength < 1:
+        crop = torch.lerp(before, crop, strength)
     # Without detail of the picture's own the crop takes its place, as it always did.
     face = replace(restored, crop=crop, base=before if options.judge.keep_detail else None)
-    why = judgement.refused
-    return Verdict(face, accepted=not why, why=why, judgement=judgement, said=said)
+    said = [found.said] if found.said else []
+    if strength < 1:
+        said.append(f"seen from the side, strength lowered to {strength:.2g}")
+    if pixels > size:
+        said.append(f"larger than the model, {pixels} px for {size}")
+    return Verdict(face, found.accepted, found.why, found.judgement, "; ".join(said))
+
+
+def _strength(face: DetectedFace) -> float:
+    """How much of a restored face is used: models know few profiles, and make front views of them."""
+    aside = turned_aside(face.landmarks)
+    low, high = _ASIDE
+    return 1 - (1 - _PROFILE) * min(max((aside - low) / (high - low), 0), 1)
+
+
+def _covered(face: AlignedFace) -> int:
+    """Side of the square of the image that a crop shows, in pixels."""
+    return math.ceil(face.crop_size / torch.linalg.vector_norm(face.matrix[:, 0]).item())
 
 
 def _same_scale(
@@ -153,8 +186,7 @@ def _same_scale(
     check: Callable[[], object],
 ) -> tuple[Tensor, Tensor]:
     """[S, S, 3] twice: what the image shows where the crop lies, and the restored crop."""
-    pixels = torch.linalg.vector_norm(aligned.matrix[:, 0]).item()  # of the crop, for one of the image
-    native = math.ceil(aligned.crop_size / pixels) if options.judge.keep_detail else 0
+    native = _covered(aligned) if options.judge.keep_detail else 0
     side = max(len(restored.crop), min(native, _LARGEST))
     to_crop = compose(resizing(side / aligned.crop_size, side / aligned.crop_size), aligned.matrix)
     seen = image[..., :3].permute(2, 0, 1)[None]
@@ -190,6 +222,7 @@ class FaceReport:
             "restored": self.restored,
             "why": self.why,
             "judgement": None if self.judgement is None else self.judgement.to_dict(),
+            "said": self.said,
         }
 
     def __str__(self) -> str:
@@ -199,14 +232,14 @@ class FaceReport:
         return f"{self.face}: restored" + (f" ({self.said})" if self.said else "")
 
 
-def report_faces(choices: Iterable[FaceChoice], verdicts: Iterable[Verdict]) -> Iterator[FaceReport]:
+def report_faces(
+    choices: Iterable[FaceChoice], verdicts: Iterable[Verdict[AlignedFace]]
+) -> Iterator[FaceReport]:
     """A report for each choice; the verdicts are those on the selected faces, in the same order."""
     remaining = iter(verdicts)
     for choice in choices:
         if choice.selected:
-            verdict = next(remaining)
-            yield FaceReport(
-                choice.face, verdict.accepted, verdict.why, judgement=verdict.judgement, said=verdict.said
-            )
+            one = next(remaining)
+            yield FaceReport(choice.face, not one.why, one.why, judgement=one.judgement, said=one.said)
         else:
             yield FaceReport(choice.face, restored=False, why=choice.why, selected=False)

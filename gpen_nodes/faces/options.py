@@ -43,7 +43,10 @@ class DetectOptions(Options):
     )
     min_score: float = option(0.9, "How sure the detector has to be.", float, low=0, high=1)
     quarter_turns: bool = option(
-        False, "Also find faces that lie on their side or stand on their head; four times the work.", bool
+        False,
+        "Look for small and unclear faces on their side or head, too; clear ones are found without it where "
+        "no upright face is. Four times the work.",
+        bool,
     )
     smallest: float = option(
         0,
@@ -102,7 +105,7 @@ class JudgeOptions(Options):
     """What of the picture stays in a restored face.
 
     All of the model's face is ``JudgeOptions(colour="model", keep_detail=0, keep_front=False,
-    guard_identity=False)``.
+    guard_identity=False)``: ``nothing_stays``.
     """
 
     colour: str = option(
@@ -118,11 +121,21 @@ class JudgeOptions(Options):
     keep_front: bool = option(
         True, "Keep hands, microphones and hair that the model takes for a part of the face.", bool
     )
+    face_parser: str | Path | None = option(  # noqa: RUF009  # a path is not mutable
+        None, "ONNX file of a face parser or occluder, which tells better what is in front.", Path
+    )
     guard_identity: bool = option(
         True,
-        "Lower the strength of faces that come out as somebody else, where MobileFaceNet.onnx is at hand.",
+        "Lower the strength of profiles and, where MobileFaceNet.onnx is at hand, of faces that come out as "
+        "somebody else.",
         bool,
     )
+
+    @property
+    def nothing_stays(self) -> bool:
+        """Whether the model's face is taken as it is."""
+        asked = self.keep_detail, self.grain, self.keep_front, self.guard_identity
+        return self.colour == "model" and not any(asked)
 
 
 @dataclass(frozen=True)

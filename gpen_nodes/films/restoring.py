@@ -8,14 +8,14 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from ..crops import stack_crops
+from ..crops import restore_each
 from ..errors import FaceError
-from ..faces import AlignedFace, RestoreOptions, align_faces, judge_faces, paste_back
+from ..faces import AlignedFace, RestoreOptions, align_faces, crop_pixels, judge_faces, paste_back
 from ..faces.identity import find_embedder
 from ..faces.orders import sorting_key
 from ..host import Host, tell_stage
 from ..images import resize
-from ..inference import Restorer
+from ..inference import Restorer, Restorers, covering_size
 from .film import Frame
 from .following import quiet
 from .options import FilmOptions
@@ -33,7 +33,7 @@ _STEP = 0.1  # by which a face's strength changes from frame to frame
 def restored_frames(
     frames: Iterable[Frame],
     tracks: Sequence[Track],
-    restorer: Restorer,
+    restorer: Restorer | Restorers,
     options: FilmOptions,
     host: Host,
     total: int | None = None,
@@ -77,8 +77,8 @@ class _Seen:
 class _Actor:
     """What is remembered of a track from frame to frame."""
 
-    def __init__(self, track: Track, stability: float) -> None:
-        self.track = track
+    def __init__(self, track: Track, size: int, stability: float) -> None:
+        self.track, self.size = track, size
         self.stabiliser = Stabiliser(stability)
         self.strength: float | None = None
         self.wanted = 1.0
@@ -94,7 +94,9 @@ class _Actor:
 class _Scene:
     """The faces that are in the film at the moment."""
 
-    def __init__(self, tracks: Sequence[Track], restorer: Restorer, options: FilmOptions, host: Host) -> None:
+    def __init__(
+        self, tracks: Sequence[Track], restorer: Restorer | Restorers, options: FilmOptions, host: Host
+    ) -> None:
         self._coming = sorted(tracks, key=lambda track: -track.first)
         self._there: list[_Actor] = []
         self._restorer, self._stability, self._host = restorer, options.stability, quiet(host)
@@ -107,7 +109,8 @@ class _Scene:
     def seen(self, number: int, frame: Frame) -> list[_Seen]:
         """The faces of a frame, cut out."""
         while self._coming and self._coming[-1].first <= number:
-            self._there.append(_Actor(self._coming.pop(), self._stability))
+            track = self._coming.pop()
+            self._there.append(_Actor(track, self._size_for(track), self._stability))
         self._there = [one for one in self._there if number < one.track.first + len(one.track)]
         seen = []
         for actor in _first(self._there, self._options):
@@ -115,7 +118,7 @@ class _Scene:
             try:
                 face = actor.track.face(number)
                 (aligned,) = align_faces(
-                    frame.image, [face], self._restorer.input_size, self._options.align, host=self._host
+                    frame.image, [face], actor.size, self._options.align, host=self._host
                 )
             except FaceError:  # landmarks that fix no position
                 continue
@@ -123,12 +126,18 @@ class _Scene:
             seen.append(_Seen(actor, aligned, float(actor.track.strength[index]), guarded))
         return seen
 
+    def _size_for(self, track: Track) -> int:
+        """One network's for the whole track: a change between frames would show."""
+        try:
+            pixels = crop_pixels(track.middle, self._options.align.template)
+        except FaceError:  # landmarks that fix no position
+            pixels = 0.0
+        return covering_size(self._restorer.input_sizes, pixels)
+
     def restored(self, batch: Sequence[tuple[Frame, list[_Seen]]]) -> Iterator[tuple[Frame, Tensor | None]]:
         """Frames with their restored images."""
-        every = [one for _, seen in batch for one in seen]
-        crops: Iterator[Tensor] = iter(())
-        if every:
-            crops = iter(self._restorer.restore(stack_crops([one.face for one in every]), self._host))
+        every = [one.face.crop for _, seen in batch for one in seen]
+        crops = iter(restore_each(self._restorer, every, self._host))
         for frame, seen in batch:
             faces = [self._finished(frame, one, next(crops)) for one in seen]
             image = None

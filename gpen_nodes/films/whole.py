@@ -13,7 +13,7 @@ from torch import Tensor
 from ..atomic import replacing
 from ..host import Host, LocalHost
 from ..images import as_batch
-from ..inference import Restorer
+from ..inference import Restorer, Restorers
 from ..options import gather
 from .film import ANIMATION_SUFFIXES, Film, Frame
 from .following import TrackChoice, choose_tracks, follow_faces
@@ -50,7 +50,7 @@ def open_film(path: Path, *, encoder: str | None = None, crf: float | None = Non
 def restore_film(
     film: Film,
     target: Path,
-    restorer: Restorer,
+    restorer: Restorer | Restorers,
     options: FilmOptions | None = None,
     *,
     person: Tensor | None = None,
@@ -111,7 +111,7 @@ class RestoredFrames:
 
 def restore_frames(
     images: Tensor,
-    restorer: Restorer,
+    restorer: Restorer | Restorers,
     options: FilmOptions | None = None,
     *,
     rate: float = 25,

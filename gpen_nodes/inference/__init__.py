@@ -4,5 +4,15 @@ from .backends import BACKENDS, Backend
 from .cache import forget_restorers, get_restorer
 from .dtypes import DTYPES
 from .restorer import Restorer
+from .several import Restorers, covering_size
 
-__all__ = ["BACKENDS", "DTYPES", "Backend", "Restorer", "forget_restorers", "get_restorer"]
+__all__ = [
+    "BACKENDS",
+    "DTYPES",
+    "Backend",
+    "Restorer",
+    "Restorers",
+    "covering_size",
+    "forget_restorers",
+    "get_restorer",
+]

@@ -161,6 +161,11 @@ class Restorer:
         return self.config.input_size
 
     @property
+    def input_sizes(self) -> tuple[int, ...]:
+        """The same as all sides that there are, as ``Restorers`` has several."""
+        return (self.input_size,)
+
+    @property
     def size(self) -> int:
         """Side of the restored faces, in pixels."""
         return self.config.size

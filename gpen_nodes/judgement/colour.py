@@ -14,13 +14,14 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from .bands import REST, middle
+from .bands import middle
 from .detail import blend_octaves, keep_shares
 
 __all__ = ["COLOURS", "KeptColour", "judge_colour"]
 
 COLOURS = ("auto", "picture", "model")
 _COMPARED = 8  # the octave of details between 1/16 and 1/8 of a crop: cheeks, lips, eye sockets
+_AGREES = (0.1, 0.8)  # of the network's colours that the picture has: from nothing lent to all
 _FINE = 64  # octaves from this one on are never the network's
 # Colours of the input are broken if in this octave they have this much more power than the network's and
 # correlate less than so much: blotches of compression and of high sensitivity, which the network smooths.
@@ -63,7 +64,8 @@ def judge_colour(
         Octaves, and what was decided. Of the picture's, they are exactly gray where the input is.
     """
     _, yy, xy = _products(before[_COMPARED], after[_COMPARED])
-    agreement = (xy / yy).clamp(0, 1)
+    low, high = _AGREES
+    agreement = ((xy / yy - low) / (high - low)).clamp(0, 1)
     xx, yy, xy = _products(before[_BLOTCHES], after[_BLOTCHES])
     broken = (xx > _TOO_STRONG * yy) & (xy < _UNLIKE * (xx * yy).sqrt()) & (held < _SHARP)
     share, is_broken = torch.stack([agreement, broken.to(agreement)]).tolist()
@@ -71,9 +73,11 @@ def judge_colour(
     decision = KeptColour(source, share, bool(is_broken))
     if source == "model":
         return dict(after), decision
-    lent = {side: octave * (0 if side >= _FINE else agreement) for side, octave in after.items()}
-    shares = keep_shares(held, before)
-    shares[REST] = shares[REST].new_ones(())
+    shares = keep_shares(held, before, colours=True)
+    for side, share in shares.items():
+        if side < _FINE:
+            shares[side] = 1 - agreement * (1 - share)
+    lent = {side: octave * (side < _FINE) for side, octave in after.items()}
     return blend_octaves(before, lent, shares), decision
 
 

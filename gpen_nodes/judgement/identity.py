@@ -1,9 +1,9 @@
 """Identity guard: a restored face has to be the person that its input shows.
 
 Both are compared by a face embedding after shrinking them to a size that even the input's blur leaves alone:
-64 px where it holds enough, 32 px else. Of 70 held-out people, restored from ×2, ×4 and ×8, the least alike
-had a cosine of 0.98, 0.94 and 0.85 there; with somebody else's eyes pasted in, the most alike had 0.74, 0.76
-and 0.83; somebody else's whole face, 0.29, 0.30 and 0.74 (docs/judgement.md).
+64 px where it holds enough, 32 px else. Of held-out people, restored from ×2, ×4 and ×8, the least alike had
+a cosine of 0.99, 0.92 and 0.85 there; with somebody else's eyes pasted in, the most alike had 0.78, 0.79 and
+0.87; somebody else's whole face, 0.54, 0.54 and 0.67 (docs/judgement.md).
 """
 
 from __future__ import annotations

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from .bands import SIDES, join, split, to_rgb, to_ycc
 from .colour import KeptColour, judge_colour
-from .detail import KeptDetail, blend_octaves, keep_shares, measure_held
+from .detail import KeptDetail, blend_octaves, fine_share, finest_share, keep_power, keep_shares, measure_held
 from .grain import grain as grain_of
 from .identity import Embed, KeptIdentity, guard_identity
 from .occlusion import contradiction
@@ -28,7 +28,8 @@ class Judgement:
     """What was decided on one face; None where a part was not asked for.
 
     Attributes:
-        hidden: share of the face that something in front covers, in [0, 1].
+        hidden: share of the crop that is not the face but something in front, in [0, 1]; from a face parser,
+            or behind.
     """
 
     colour: KeptColour | None = None
@@ -48,7 +49,7 @@ class Judgement:
     def __str__(self) -> str:
         said = [str(one) for one in (self.detail, self.colour, self.identity) if one is not None]
         if self.hidden is not None and self.hidden > 0.01:
-            said.append(f"{self.hidden:.0%} of it lies behind something")
+            said.append(f"{self.hidden:.0%} of its crop is not the face")
         return "; ".join(said)
 
 
@@ -61,6 +62,7 @@ def judge_face(
     keep_detail: float = 1.0,
     grain: float = 0.0,
     in_front: bool = True,
+    seen: Tensor | None = None,
     embed: Embed | None = None,
     check: Callable[[], object] = lambda: None,
 ) -> tuple[Tensor, Judgement]:
@@ -73,6 +75,7 @@ def judge_face(
         keep_detail: how much of the detail that the picture holds already is kept, in [0, 1].
         grain: how much of the picture's grain the face gets back, in [0, 1].
         in_front: keep what the network can't have seen as a part of the face.
+        seen: [1, S, S] in [0, 1], 0 where something else than the face is known to be; for ``in_front``.
         embed: for the identity guard; None leaves it out.
         check: called between the parts, each of which takes half a second of a face of 2048 px at most; what
             it raises ends them.
@@ -94,7 +97,9 @@ def judge_face(
     planes = torch.cat([join(luma), join(chroma)])
     hidden = None
     if in_front:
-        share = contradiction(x[:1], planes[:1])
+        share = contradiction(x, y, kept.agreement)
+        if seen is not None:
+            share = torch.maximum(share, 1 - seen)
         planes = torch.lerp(planes, x, share)
         hidden = share.mean().item()
     check()
@@ -108,8 +113,13 @@ def _luma(
     x: Tensor, y: Tensor, held: Tensor, keep_detail: float, grain: float
 ) -> tuple[dict[int, Tensor], KeptDetail]:
     before, after = split(x[:1]), split(y[:1])
-    shares = {side: keep_detail * share for side, share in keep_shares(held, before).items()}
+    shares = keep_shares(held, before)
+    if (finest := SIDES[0]) in shares:
+        shares[finest] = torch.maximum(shares[finest], finest_share(before[finest], after[finest]))
+    shares = {side: keep_detail * share for side, share in shares.items()}
     luma = blend_octaves(before, after, shares)
+    if keep_detail:
+        luma = keep_power(luma, before, after, keep_detail * fine_share(held))
     if grain:
         added = grain_of(before, shares, x.shape[-1])
         luma = {side: octave + grain * added[side] for side, octave in luma.items()}

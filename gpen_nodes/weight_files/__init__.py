@@ -27,6 +27,7 @@ from .search import (
     is_checkpoint_name,
     locate,
     model_path,
+    model_paths,
     shipped_model,
 )
 
@@ -51,6 +52,7 @@ __all__ = [
     "is_checkpoint_name",
     "locate",
     "model_path",
+    "model_paths",
     "read_onnx_weights",
     "sha256",
     "shipped_model",

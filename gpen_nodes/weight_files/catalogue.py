@@ -59,6 +59,11 @@ class WeightFile:
     cache: str = "checkpoints"
 
     @property
+    def restores_photos(self) -> bool:
+        """Whether it is a model for bad photos, and not for one of GPEN's other tasks."""
+        return self.kind == "restorer" and self.needed_by.startswith("restoring")
+
+    @property
     def size(self) -> str:
         """For people, such as ``284 MB``."""
         if not self.bytes:

@@ -22,6 +22,7 @@ __all__ = [
     "is_checkpoint_name",
     "locate",
     "model_path",
+    "model_paths",
     "places",
     "shipped_model",
 ]
@@ -112,6 +113,35 @@ def model_path(name: str | os.PathLike[str]) -> Path:
         MissingWeightsError, CheckpointError: as ``find_weights``, for a name of the catalogue.
     """
     return Path(name) if Path(name).exists() or str(name) not in CATALOGUE else find_weights(str(name))
+
+
+def model_paths(names: Sequence[str | os.PathLike[str]]) -> list[Path]:
+    """What a user means by several models: as ``model_path``; a folder is all models in it, and ``auto`` all
+    of the catalogue that are at hand, one for each size, the one that ships last.
+
+    Raises:
+        MissingWeightsError: a folder without models, and as ``model_path``.
+        CheckpointError: as ``find_weights``.
+    """
+    paths: list[Path] = []
+    for name in names:
+        if str(name) == "auto" and not Path(name).exists():
+            by_size: dict[int, WeightFile] = {}
+            for one in sorted(CATALOGUE.values(), key=lambda one: one == SHIPPED):
+                if one.restores_photos and locate(one):
+                    by_size.setdefault(one.px, one)
+            paths += [find_weights(one.name) for one in by_size.values()]
+        elif Path(name).is_dir():
+            found = find_checkpoints([name])
+            if not found:
+                raise MissingWeightsError(
+                    f"Found no model in the folder {name}; expected files that end in "
+                    f"{', '.join(CHECKPOINT_SUFFIXES)}. Name another folder, or a file."
+                )
+            paths += found.values()
+        else:
+            paths.append(model_path(name))
+    return paths
 
 
 def is_checkpoint_name(name: str | os.PathLike[str]) -> bool:

@@ -195,15 +195,14 @@ def test_refusals(photo, restore, words, sentence, tmp_path, capsys, monkeypatch
     assert not Path("out").exists()
 
 
-def test_a_face_on_its_side_is_found_on_request(photo, restore, tmp_path):
+def test_a_face_on_its_side_is_found(photo, restore, tmp_path):
     report = tmp_path / "report.json"
     with Image.open(photo) as file:
         file.transpose(Image.Transpose.ROTATE_90).save(tmp_path / "turned.png")
     words = ["-i", tmp_path / "turned.png", "-o", tmp_path / "o.png", "--face_align", "--report", report]
-    assert restore(*words) == 0
-    assert json.loads(report.read_text())["images"][0]["faces"] == []
-    assert restore(*words, "--quarter_turns") == 0
-    assert len(json.loads(report.read_text())["images"][0]["faces"]) == 1
+    for more in ([], ["--quarter_turns"]):
+        assert restore(*words, *more) == 0
+        assert len(json.loads(report.read_text())["images"][0]["faces"]) == 1
 
 
 def test_another_detector_from_a_local_file(photo, restore, tmp_path, shared_data, capsys):

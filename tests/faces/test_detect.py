@@ -118,8 +118,9 @@ def test_a_face_that_fills_a_large_picture(astronaut: Tensor) -> None:
 def test_quarter_turns_find_the_same_landmarks(astronaut: Tensor, turns: int) -> None:
     picture = astronaut[:300]
     turned = picture.rot90(turns, (0, 1))
-    assert not detect_faces(turned, min_score=0.95)
     (face,) = detect_faces(turned, quarter_turns=True)
+    (unasked,) = detect_faces(turned, min_score=0.95)
+    assert torch.tensor(unasked.landmarks).sub(torch.tensor(face.landmarks)).abs().max() < 2
     (upright,) = detect_faces(picture)
     x, y = torch.tensor(upright.landmarks).T
     expected = {1: (y, 511 - x), 2: (511 - x, 299 - y), 3: (299 - y, x)}[turns]

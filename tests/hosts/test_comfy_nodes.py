@@ -399,12 +399,24 @@ def test_the_five_steps_are_the_one_node(run, model, batch):
     assert torch.equal(restored_crops, own_crops)
     assert torch.equal(image[1], batch[1])
     assert preview.shape == batch.shape
-    assert report.splitlines()[1] == "image 1: no face found, unchanged"
+    assert report.splitlines()[1].startswith("image 1: no face found, unchanged")
     host = gpen_nodes.LocalHost("cpu")
     assert torch.equal(image, restore_image(batch, model, host=host, **models_face).image)
     judged, crops, *_ = run("GPEN_RestoreFaces", image=batch, model=model)
     assert torch.equal(judged, restore_image(batch, model, host=host).image)
     assert crops.shape == own_crops.shape
+
+
+def test_judging_between_restoring_and_pasting_is_the_one_node(run, model, batch):
+    faces, *_ = run("GPEN_DetectAndAlign", image=batch, model=model)
+    restored, _ = run("GPEN_Restore", model=model, faces=faces)
+    chosen = {name: one.default for name, one in gpen_nodes.JudgeOptions().described().items()}
+    judged, report = run("GPEN_JudgeFaces", image=batch, faces=restored, **chosen)
+    image, *_, said = run("GPEN_RestoreFaces", image=batch, model=model)
+    assert torch.equal(run("GPEN_PasteBack", image=batch, faces=judged)[0], image)
+    assert len(report.splitlines()) == len(restored)
+    assert report.splitlines()[0].removeprefix("image 0: ") in said
+    assert run("GPEN_JudgeFaces", image=batch, faces=(), **chosen) == ((), "")
 
 
 def test_alpha_and_empty_batches_pass(run, model, astronaut):
@@ -434,7 +446,7 @@ def test_a_photo_without_faces_passes_and_blocks_what_wants_crops(run, model, co
     assert (faces, is_blocked(crops), boxes) == ((), True, [[]])
     assert (regions.shape, preview.shape) == ((1, 64, 48), (1, 64, 48, 3))
     assert is_blocked(run("GPEN_RestoreFaces", image=image)[1])
-    for node_id in ("GPEN_Restore", "GPEN_PasteBack"):
+    for node_id in ("GPEN_Restore", "GPEN_JudgeFaces", "GPEN_PasteBack"):
         node = comfyui.nodes[node_id]
         assert node.GET_NODE_INFO_V1()["input"]["optional"]["crops"][1]["lazy"]
         assert node.check_lazy_status(faces=(), crops=None) == []

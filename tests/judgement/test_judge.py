@@ -12,6 +12,7 @@ from torch import Tensor
 from gpen_nodes.degradation import DegradationValues, apply_degradation
 from gpen_nodes.judgement import guard_identity, judge_face, measure_held
 from gpen_nodes.judgement.bands import to_rgb, to_ycc
+from gpen_nodes.judgement.detail import keep_power
 
 
 @pytest.fixture(scope="module")
@@ -148,6 +149,36 @@ def test_what_is_in_front_stays(sharp, softer):
     assert "behind something" in str(judgement)
     assert judge_face(covered, wrong, in_front=False)[1].hidden is None
     assert judge_face(blurred(sharp, 4), softer)[1].hidden == 0  # nothing is in front
+
+
+def test_what_is_in_front_is_found_by_its_colour(sharp, softer):
+    """A hand of the face's own brightness, that the model has painted over."""
+    seen = to_ycc(blurred(sharp, 4))
+    seen[1:, 150:210, 90:160] += 0.12
+    seen = to_rgb(seen)
+    kept, judgement = judge_face(seen, softer)
+    inside = slice(160, 200), slice(100, 150)
+    assert (kept - seen)[inside].abs().mean() * 255 < 4
+    assert judgement.hidden is not None
+    assert judgement.hidden > 0.03
+    gray = to_ycc(blurred(sharp, 4))[0][..., None].expand(-1, -1, 3)
+    assert judge_face(gray, softer)[1].hidden == 0  # a gray picture contradicts no colour
+    bright = judge_face(blurred(sharp, 4), softer + 0.1)[1]
+    assert bright.hidden is not None
+    assert bright.hidden < 0.03  # nor a bright model a dark one
+
+
+def test_a_blend_has_the_power_of_what_is_finest():
+    generator = torch.Generator().manual_seed(0)
+    x, y = (
+        {side: torch.randn(1, side, side, generator=generator) for side in (16, 32, 64)} for _ in range(2)
+    )
+    blend = {side: (x[side] + y[side]) / 2 for side in x}
+    for share, wanted in ((0.0, y), (1.0, x)):
+        kept = keep_power(blend, x, y, share)
+        for side in (16, 32):
+            assert kept[side].square().mean() == pytest.approx(wanted[side].square().mean().item(), rel=1e-4)
+        assert torch.equal(kept[64], blend[64])
 
 
 def test_grain_of_the_picture_comes_back(sharp, softer):

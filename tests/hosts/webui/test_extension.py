@@ -364,8 +364,9 @@ def test_faces_are_chosen_in_extras(extras, portrait):
     assert info["GPEN faces"] == "1 of 2"
     assert np.array_equal(np.asarray(image)[:, 512:], np.asarray(two)[:, 512:])
     assert "not restored: template" in run(template="other")[1]["GPEN faces"]
-    turned = two.rotate(90, expand=True)
-    assert extras(turned, enable=True, visibility=1)[1]["GPEN faces"].endswith("of 0")
+    turned = two.copy()
+    turned.paste(portrait.rotate(90), (512, 0))
+    assert extras(turned, enable=True, visibility=1)[1]["GPEN faces"] == "1 of 1"
     assert extras(turned, enable=True, visibility=1, quarter_turns=True)[1]["GPEN faces"] == "2 of 2"
 
 
