@@ -1,4 +1,4 @@
-"""A folder of photos: overlapped steps beside one photo after the other, in seconds and memory.
+"""A folder of photos: overlapped steps beside one photo after the other, in seconds, cores and memory.
 
 Both do the same work in this process and write the same bytes; they take turns, so that whatever else the
 machine does meets both. With ``--memory N`` also how memory grows over N photos.
@@ -48,13 +48,19 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as scratch:
         run = _Folder(args, Path(scratch))
         seconds: dict[str, list[float]] = {"alone": [], "overlapped": []}
+        cores: dict[str, list[float]] = {"alone": [], "overlapped": []}
         for way in seconds:
             run.time(way, 2)  # warms up
         for _ in range(args.rounds):
             for way, taken in seconds.items():
-                taken.append(run.time(way, args.photos) / args.photos)
-                print(f"{way}: {taken[-1]:.3f} s a photo", file=sys.stderr, flush=True)
+                busy = time.process_time()
+                whole = run.time(way, args.photos)
+                cores[way].append((time.process_time() - busy) / whole)
+                taken.append(whole / args.photos)
+                said = f"{way}: {taken[-1]:.3f} s a photo, {cores[way][-1]:.2f} cores busy"
+                print(said, file=sys.stderr, flush=True)
         row: dict[str, Any] = {f"{way}_s": statistics.median(taken) for way, taken in seconds.items()}
+        row |= {f"{way}_cores": statistics.median(busy) for way, busy in cores.items()}
         ratios = [a / b for a, b in zip(seconds["alone"], seconds["overlapped"], strict=True)]
         row |= {"times_as_fast": statistics.median(ratios), "ratios": ratios, "same_bytes": run.same_bytes()}
         if args.memory:
@@ -108,10 +114,20 @@ class _Folder:
         return [p.read_bytes() for p in alone] == [p.read_bytes() for p in other]
 
     def memory(self, count: int) -> dict[str, float]:
-        """MB that the process holds, after the first 50 photos, at the most after them, and at the end."""
-        held: list[float] = [resident_mb() for _ in self.results("overlapped", count)]
-        late = held[min(50, count // 2) :]
-        return {"after_50": late[0], "most": max(late), "least": min(late), "last": late[-1]}
+        """MB that the process holds, after the first 50 photos, at the most and the least after them, and at
+        the end; CPU seconds a photo in the first and the second half of those."""
+        held, busy = [], []
+        for _ in self.results("overlapped", count):
+            held.append(resident_mb())
+            busy.append(time.process_time())
+            if len(held) % 50 == 0:
+                said = f"{len(held)} photos: {held[-1]:.0f} MB, {busy[-1]:.0f} CPU s"
+                print(said, file=sys.stderr, flush=True)
+        start = min(50, count // 2)
+        middle, late = (start + count) // 2, held[start:]
+        row = {"after_50": late[0], "most": max(late), "least": min(late), "last": late[-1]}
+        row["first_half_cpu_s"] = (busy[middle] - busy[start]) / (middle - start)
+        return row | {"second_half_cpu_s": (busy[-1] - busy[middle]) / (count - 1 - middle)}
 
 
 def _photo(scratch: Path, args: argparse.Namespace) -> Path:

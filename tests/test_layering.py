@@ -46,7 +46,7 @@ BELOW["cli"] = LOWER | {"batch", "films", "training", "evaluation"}
 BELOW["__init__"] = LOWER | {"films"}
 BELOW["__main__"] = {"cli"}
 HEAVY = {"facexlib", "numba", "scipy", "onnxruntime", "onnx", "matplotlib", "skimage", "lightning_fabric"}
-HEAVY |= {"torchvision", "torchmetrics", "pyiqa", "httpx", "openvino", "spandrel", "av"}
+HEAVY |= {"torchvision", "torchmetrics", "pyiqa", "httpx", "openvino", "spandrel", "av", "ray", "fsspec"}
 HOSTS = {"comfy", "comfy_api", "folder_paths", "modules", "gradio", "invokeai"}
 
 

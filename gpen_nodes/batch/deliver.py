@@ -24,10 +24,11 @@ class Delivery:
     Args:
         manifest: is told of each picture; None tells nobody.
         name: of the job: by it the next run knows what a killed one has left behind.
+        part: of the job's workers, each of which needs its own: one that is taken for lost may still write.
     """
 
-    def __init__(self, manifest: Manifest | None, name: str) -> None:
-        self._manifest = manifest
+    def __init__(self, manifest: Manifest | None, name: str, part: str = "") -> None:
+        self._manifest, self._part = manifest, part
         self._staging = (
             f".gpen-nodes-{hashlib.sha256(name.encode('utf-8', 'surrogateescape')).hexdigest()[:12]}"
         )
@@ -67,7 +68,7 @@ class Delivery:
 
     def _stage(self, path: Path) -> Path:
         real = Path(os.path.realpath(path))  # A link is followed, as plain writing would.
-        folder = real.parent / self._staging
+        folder = real.parent / self._staging / self._part
         folder.mkdir(parents=True, exist_ok=True)
         self._folders.add(folder)
         return folder / real.name

@@ -73,24 +73,35 @@ class Manifest:
 
     Args:
         path: where new lines go.
+        read: whether to read what is there; else it is only written to.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, read: bool = True) -> None:
         self.path = path
         self._folder = os.path.realpath(path.parent)
-        # By path: where its latest line is, and every size that the file had. Whole lines of a million
-        # pictures would fill gigabytes.
-        self._lines: dict[str, tuple[Path, int]] = {}
+        # By path: where its latest line is and when the file was written, and every size that it had. Whole
+        # lines of a million pictures would fill gigabytes.
+        self._lines: dict[str, tuple[Path, int, int]] = {}
         self._sizes: dict[str, tuple[int, ...]] = {}
         self._handle: int | None = None
         start = path.name.partition(".manifest")[0] + ".manifest"
-        for file in sorted(glob.glob(glob.escape(str(path.parent / start)) + "*.jsonl")):
+        others = glob.glob(glob.escape(str(path.parent / start)) + "*.jsonl") if read else []
+        for file in sorted(others):
             self._read(Path(file))
+
+    @classmethod
+    def part_of(cls, path: Path, name: str) -> Manifest:
+        """One beside the job's own, for another process of the same job."""
+        return cls(path.with_name(f"{path.stem}.{name}{path.suffix}"), read=False)
 
     def find(self, job: Job) -> Record | None:
         """The latest line on a picture's output."""
         place = self._lines.get(self._relative(job.output))
-        return None if place is None else _record_at(*place)
+        return None if place is None else _record_at(*place[:2])
+
+    def lists(self, path: Path) -> bool:
+        """Whether an earlier run has begun to write a file."""
+        return self._relative(path) in self._lines
 
     def is_finished(self, job: Job, settings: Mapping[str, Any]) -> Record | None:
         """The line of a picture that need not be done again: same input and settings, all files there."""
@@ -123,7 +134,7 @@ class Manifest:
         if not self.made(path):
             return False
         relative = self._relative(path)
-        record = _record_at(*self._lines[relative])
+        record = _record_at(*self._lines[relative][:2])
         return record is not None and record.source != relative
 
     @contextmanager
@@ -177,9 +188,12 @@ class Manifest:
         with suppress(OSError), path.open("rb") as stream:
             for line in stream:
                 if record := _parse(line):
-                    for name, (size, _) in record.files.items():
-                        self._lines[name] = path, offset
-                        self._sizes[name] = (*self._sizes.get(name, ()), size)
+                    for name, (size, time) in record.files.items():
+                        # Which of two files has the later line, their names do not tell.
+                        if name not in self._lines or time >= self._lines[name][2]:
+                            self._lines[name] = path, offset, time
+                        if size not in (sizes := self._sizes.get(name, ())):
+                            self._sizes[name] = (*sizes, size)
                 offset += len(line)
 
 

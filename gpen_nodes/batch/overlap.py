@@ -71,7 +71,7 @@ def overlapped(
 ) -> Generator[tuple[_Job, Any], None, None]:
     """Do all jobs; results come in the order of the jobs, however long each takes.
 
-    At most ``2 × workers + 8`` pictures are in memory, and fewer large ones. Which faces share a batch
+    At most ``2 × workers + 16`` pictures are in memory, and fewer large ones. Which faces share a batch
     follows from the order of the jobs alone.
 
     Args:
@@ -120,10 +120,15 @@ class _Line(Generic[_Job, _Ready, _Engine]):
         self._steps, self._free, self._networks, self._writers = steps, free, networks, writers
         self._faces = faces
         self._batch: list[_Item[_Job, _Ready]] = []
+        self._latest = 1  # pictures of the latest batch
         self._going: deque[_Item[_Job, _Ready]] = deque()
 
     def take(self, item: _Item[_Job, _Ready], behind: int) -> Iterator[tuple[_Job, Any]]:
-        """Go on with a picture; gives those that are done, so that no more than ``behind`` are under way."""
+        """Go on with a picture; gives those that are done.
+
+        No more than ``behind`` are under way, and the latest batch: without that exception nothing would be
+        read while a batch is restored.
+        """
         self._batch.append(item)
         count = 0
         for one in self._batch:
@@ -132,8 +137,10 @@ class _Line(Generic[_Job, _Ready, _Engine]):
                 one.pixels = one.ready.result().pixels
         pixels = sum(one.pixels for one in (*self._batch, *self._going))
         if count >= self._faces or len(self._batch) == _PICTURES or pixels > _PIXELS:
+            self._latest = len(self._batch)
             self._send()
-        while len(self._going) > behind or (pixels > _PIXELS and len(self._going) > 1):
+        most = behind + self._latest - 1
+        while len(self._going) > most or (pixels > _PIXELS and len(self._going) > 1):
             pixels -= self._going[0].pixels
             yield self._oldest()
 

@@ -6,7 +6,7 @@ import hashlib
 import os
 import re
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from PIL import Image
@@ -48,6 +48,16 @@ class Job:
         yield self.output
         if self.compare:
             yield self.compare
+
+    def below(self, folder: Path) -> Job:
+        """The same with relative paths taken from a folder."""
+        return replace(
+            self,
+            source=folder / self.source,
+            output=folder / self.output,
+            compare=self.compare and folder / self.compare,
+            faces=self.faces and folder / self.faces,
+        )
 
     def check_names(self) -> None:
         """Make sure that file systems take the names, before any work is done.

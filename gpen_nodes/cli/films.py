@@ -27,7 +27,7 @@ __all__ = ["add_film_options", "are_films", "run_films"]
 
 OPTIONS = ("stability", "tracks", "likeness")
 # What the command offers for photos alone.
-_FOR_PHOTOS = ("compare", "save_faces", "shard", "force", "size")
+_FOR_PHOTOS = ("compare", "save_faces", "shard", "ray", "force", "size")
 
 
 def add_film_options(parser: argparse.ArgumentParser) -> None:
@@ -63,7 +63,7 @@ def are_films(args: argparse.Namespace) -> bool:
 
 def run_films(args: argparse.Namespace, options: RestoreOptions) -> int:
     """Restore every film; 1 if any failed."""
-    if given := [name for name in _FOR_PHOTOS if getattr(args, name)]:
+    if given := [name for name in _FOR_PHOTOS if getattr(args, name) not in (None, False)]:
         raise OptionError(f"--{given[0]} is for photos; a film has none of it. Leave it out.")
     film_options = chosen_options(args, FilmOptions(restore=options), OPTIONS)
     weights = model_paths(args.model_path) if args.model_path else [shipped_model()]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import os
 import threading
 from collections.abc import Generator
 from contextlib import ExitStack, closing
@@ -20,10 +19,8 @@ from ..batch import (
     Outcome,
     Restored,
     Restoring,
-    Steps,
     check_room,
     failed,
-    overlapped,
     signals_interrupt,
 )
 from ..checkpoints import TASKS
@@ -35,11 +32,14 @@ from ..inference import BACKENDS, DTYPES
 from ..pipeline import restore_image
 from ..weight_files import CATALOGUE as WEIGHT_FILES
 from ..weight_files import is_checkpoint_name, model_paths, shipped_model
-from .devices import chosen_devices, load_engines, threads_for
+from .cluster import add_ray_option, restored_on_ray
+from .devices import chosen_devices, threads_for
 from .films import add_film_options, are_films, run_films
 from .inputs import add_max_pixels, allow_large_images, read_input, say
 from .options import add_options, chosen_options
 from .restore_plan import RestorePlan, plan_restoring
+from .restoring import load_restoring, restored_here
+from .store_plan import names_store, plan_stores
 from .tally import Tally, write_report
 
 __all__ = ["add_parsers"]
@@ -113,6 +113,7 @@ def add_parsers(commands: Any) -> None:
     p.add_argument(
         "--force", action="store_true", help="restore even what does not look like an aligned face"
     )
+    add_ray_option(p)
     add_film_options(p)
     p.set_defaults(run=run, usage_error=p.error)
 
@@ -127,47 +128,41 @@ def run(args: argparse.Namespace) -> int:
     options = chosen_options(args, RestoreOptions(), OPTIONS)
     if are_films(args):
         return run_films(args, options)
-    devices = chosen_devices(args)
+    devices = chosen_devices(args) if args.ray is None else []
     weights = model_paths(args.model_path) if args.model_path else [shipped_model()]
     mask = None if args.mask is None else _read_mask(args)
-    plan = plan_restoring(args, options, weights)
+    plan = (plan_stores if names_store(args) else plan_restoring)(args, options, weights)
     if args.dry_run:
         return _show(plan, args)
     check_room(plan.pending)
-    stopped = threading.Event()
     with ExitStack() as stack:
         stack.enter_context(signals_interrupt())
         stack.enter_context(threads_for(devices))
         if plan.manifest is not None:
             stack.enter_context(plan.manifest.held())
-        engines = load_engines(args, weights, devices, stopped)
-        task = engines[0].restorer.task
-        if mask is not None and task != "inpaint":
-            raise OptionError(
-                f"--mask is for models that fill, and {weights[0]} is to {task}. Leave --mask out."
-            )
         delivery = Delivery(plan.manifest, plan.name)
-        restoring = Restoring(
-            options,
-            plan.settings,
-            delivery,
-            engines[0].restorer.input_sizes,
-            [engine.host for engine in engines],
-            face_align=args.face_align,
-            force=args.force,
-            max_pixels=args.max_pixels,
-            task=task,
-            mask=mask,
-        )
         folders = plan.folders()
         delivery.clear(folders)
+        if args.ray is None:
+            stopped = threading.Event()
+            restoring, engines = load_restoring(
+                args, options, weights, devices, plan.settings, mask, delivery, stopped
+            )
+            if args.face_align and len(plan.pending) == 1:
+                results = _one(plan.pending[0], restoring, engines[0])
+            else:
+                results = restored_here(plan.pending, restoring, engines, stopped)
+        else:
+            results = restored_on_ray(args, options, plan, mask)
         tally = Tally(keep=bool(args.report))
         try:
-            _restore_all(plan, restoring, engines, stopped, tally, alone=args.face_align)
+            _tell(plan, results, tally)
         finally:
             delivery.clear(folders)
             if args.report:
-                write_report(args.report, "images", tally.entries)
+                places = {plan.shown(job.source): place for place, job in enumerate(plan.jobs)}
+                entries = sorted(tally.entries, key=lambda entry: places[entry["input"]])
+                write_report(args.report, "images", entries)
     return tally.summarise(len(plan.finished))
 
 
@@ -190,9 +185,10 @@ def _read_mask(args: argparse.Namespace) -> Tensor:
 def _show(plan: RestorePlan, args: argparse.Namespace) -> int:
     """What would be done; nothing is read or written but the manifest."""
     for job in plan.jobs:
-        files = [*job.files(), *([f"{job.face_file(None, '')}"[:-5] + "_*.png"] if job.faces else [])]
+        files = [*map(plan.shown, job.files())]
+        files += [f"{job.face_file(None, '')}"[:-5] + "_*.png"] if job.faces else []
         state = " (finished)" if job.output in plan.finished else ""
-        print(printable(f"{job.source} -> {', '.join(map(str, files))}{state}"))
+        print(printable(f"{plan.shown(job.source)} -> {', '.join(files)}{state}"))
     if args.report:
         print(printable(f"report -> {args.report}"))
     for sentence in plan.left_out:
@@ -201,41 +197,28 @@ def _show(plan: RestorePlan, args: argparse.Namespace) -> int:
     return 0
 
 
-def _restore_all(
-    plan: RestorePlan,
-    restoring: Restoring,
-    engines: list[Engine],
-    stopped: threading.Event,
-    tally: Tally,
-    *,
-    alone: bool,
-) -> None:
+def _tell(plan: RestorePlan, results: Generator[tuple[Job, Any], None, None], tally: Tally) -> None:
+    """Do the work, and tell what becomes of each picture."""
     allow_large_images()
     for sentence in plan.left_out:
         say(sentence)
-    pending = plan.pending
-    steps = Steps(restoring.prepare, restoring.restore, restoring.finish, stopped.set)
-    faces = max(engine.restorer.chunk(engine.host.device) for engine in engines)
-    # Torch's own threads stay as they are: another number of them changes last bits of what is found.
-    workers = max(1, min(8, (os.cpu_count() or 1) // 4))
-    if alone and len(pending) == 1:
-        results = _one(pending[0], restoring, engines[0])
-    else:
-        results = overlapped(pending, steps, engines, faces=faces, workers=workers)
     bar = tqdm(total=len(plan.jobs), desc="pictures", unit="", disable=len(plan.jobs) < 2 or None)
     with bar, closing(results):  # Its threads have ended before what they began is removed.
         for job in plan.jobs:
-            if record := plan.finished.get(job.output):
-                tally.add(Outcome(_moved(record.entry, job)))
-            else:
-                _, result = next(results)
-                tally.add(failed(job, result) if isinstance(result, Exception) else result)
+            if entry := plan.entry(job):
+                tally.add(Outcome(_moved(entry, job, plan)))
+                bar.update()
+        for job, result in results:
+            outcome = failed(job, result) if isinstance(result, Exception) else result
+            notes = (note.replace(str(job.source), plan.shown(job.source)) for note in outcome.notes)
+            tally.add(Outcome(_moved(outcome.entry, job, plan), tuple(notes)))
             bar.update()
 
 
-def _moved(entry: dict[str, Any], job: Job) -> dict[str, Any]:
-    """The entry of an earlier run, with the paths as they are called now."""
-    return entry | {"input": str(job.source), "output": str(job.output)}
+def _moved(entry: dict[str, Any], job: Job, plan: RestorePlan) -> dict[str, Any]:
+    """The entry of an earlier run or another machine, with the paths as they are called here and now."""
+    output = None if entry["output"] is None else plan.shown(job.output)
+    return entry | {"input": plan.shown(job.source), "output": output}
 
 
 def _one(job: Job, restoring: Restoring, engine: Engine) -> Generator[tuple[Job, Any], None, None]:

@@ -12,7 +12,6 @@ from typing import Any
 from ..batch import (
     Job,
     Manifest,
-    Record,
     Shard,
     check_plan,
     find_pictures,
@@ -24,16 +23,16 @@ from ..checkpoints import find_task
 from ..faces import RestoreOptions
 from ..weight_files import sha256
 
-__all__ = ["RestorePlan", "plan_restoring"]
+__all__ = ["RestorePlan", "chosen_settings", "plan_restoring", "sums_of"]
 
 
 @dataclass(frozen=True)
 class RestorePlan:
-    """What is to be done: all pictures of this part, those that are finished with their lines."""
+    """What is to be done: all pictures of this part, and the outputs of those that are finished."""
 
     name: str
     jobs: list[Job]
-    finished: dict[Path, Record]
+    finished: set[Path]
     left_out: list[str]
     settings: dict[str, Any]
     manifest: Manifest | None
@@ -41,6 +40,15 @@ class RestorePlan:
     @property
     def pending(self) -> list[Job]:
         return [job for job in self.jobs if job.output not in self.finished]
+
+    def entry(self, job: Job) -> dict[str, Any] | None:
+        """What the report says of a finished picture; a million of them would fill the memory."""
+        record = self.manifest.find(job) if self.manifest and job.output in self.finished else None
+        return record and record.entry
+
+    def shown(self, path: Path) -> str:
+        """A path as the user would write it."""
+        return str(path)
 
     def folders(self) -> set[Path]:
         """All that are written to."""
@@ -66,9 +74,20 @@ def plan_restoring(args: argparse.Namespace, options: RestoreOptions, weights: S
     kept = [*weights, *(Path(one) for one in own if one)]
     is_result = manifest.made if manifest else lambda _: False
     check_plan(jobs, report=args.report, overwrite=args.overwrite, is_result=is_result, kept=kept)
-    models = [sha256(path) if path.is_file() else None for path in weights]
+    settings = chosen_settings(args, options, weights)
+    jobs = [job for job in jobs if shard is None or shard.has(job.name)]
+    finished = set()
+    if manifest is not None and not args.redo:
+        finished = {job.output for job in jobs if manifest.is_finished(job, settings)}
+    return RestorePlan(path.name, jobs, finished, pictures.left_out, settings, manifest)
+
+
+def chosen_settings(
+    args: argparse.Namespace, options: RestoreOptions, weights: Sequence[Path]
+) -> dict[str, Any]:
+    """All that decides what is written of a picture."""
     settings = {
-        "model": models[0] if len(models) == 1 else models,
+        "model": sums_of(weights),
         "options": {name: option.default for name, option in options.described().items()},
         **{
             name: getattr(args, name)
@@ -78,9 +97,10 @@ def plan_restoring(args: argparse.Namespace, options: RestoreOptions, weights: S
     task = args.task or find_task({}, weights[0])  # What the file itself says is in its sum.
     if task != "restore":
         settings |= {"task": task, "mask": sha256(Path(args.mask)) if args.mask else None}
-    jobs = [job for job in jobs if shard is None or shard.has(job.name)]
-    finished = {}
-    if manifest is not None and not args.redo:
-        known = ((job.output, manifest.is_finished(job, settings)) for job in jobs)
-        finished = {output: record for output, record in known if record}
-    return RestorePlan(path.name, jobs, finished, pictures.left_out, settings, manifest)
+    return settings
+
+
+def sums_of(weights: Sequence[Path]) -> str | list[str | None] | None:
+    """SHA-256 of each file, of one alone without a list; None of what is no file."""
+    sums = [sha256(path) if path.is_file() else None for path in weights]
+    return sums[0] if len(sums) == 1 else sums

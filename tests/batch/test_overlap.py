@@ -108,6 +108,23 @@ def test_steps_run_at_the_same_time():
     assert [r for _, r in overlapped([0, 1], jobs, ["one"], workers=1)] == [0, 1]
 
 
+def test_the_next_batch_is_read_while_one_is_restored():
+    """Restoring the first batch waits for the reading of the second one's last picture."""
+    read = threading.Event()
+
+    def prepare(k):
+        if k == 7:
+            read.set()
+        return Read(torch.full((1, 2, 2, 3), float(k)))
+
+    def restore(engine, crops):
+        assert crops[0][0][0, 0, 0] > 0 or read.wait(20)
+        return crops
+
+    jobs = Steps(prepare, restore, lambda k, read, crops: k)
+    assert [r for _, r in overlapped(range(12), jobs, ["one"], faces=4, workers=1)] == list(range(12))
+
+
 @pytest.mark.parametrize("where", ["prepare", "restore", "finish"])
 def test_an_interrupt_ends_all(where):
     stopped = threading.Event()
