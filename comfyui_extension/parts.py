@@ -15,7 +15,7 @@ from .host import ComfyHost
 
 __all__ = ["restore_in_parts"]
 
-_PART_BYTES = 48 << 20  # of images in float32: four frames of 720p
+_PART_BYTES = 32 << 20  # of images in float32: three frames of 720p
 
 
 def restore_in_parts(

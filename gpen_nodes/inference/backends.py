@@ -67,7 +67,7 @@ class Backend(Protocol):
         ...
 
 
-BACKENDS: dict[str, Callable[[Any, torch.dtype], Backend]] = {
+BACKENDS: dict[str, Callable[[Any, torch.dtype, Callable[[], None]], Backend]] = {
     "folded": FoldedBackend,
     "cuda_graphs": GraphBackend,
     "openvino": OpenVinoBackend,
@@ -75,7 +75,8 @@ BACKENDS: dict[str, Callable[[Any, torch.dtype], Backend]] = {
     "onnxruntime": OnnxRuntimeBackend,
     **{f"onnxruntime-{name}": partial(OnnxRuntimeBackend, provider=name) for name in PROVIDERS},
 }
-"""Name to what makes a backend of a network, which it does not change, and the dtype to compute in.
+"""Name to what makes a backend of a network, which it does not change, the dtype to compute in, and a check
+for interrupts while it is made.
 
 Those of ONNX, ``runs_programs``, take an ``OnnxProgram`` as well.
 """
@@ -86,8 +87,13 @@ def runs_programs(name: str) -> bool:
     return name.startswith(("openvino", "onnxruntime"))
 
 
-def make_backend(name: str, network: Gpen | OnnxProgram, dtype: torch.dtype) -> Backend:
+def make_backend(
+    name: str, network: Gpen | OnnxProgram, dtype: torch.dtype, check: Callable[[], None] = lambda: None
+) -> Backend:
     """A network as the backend of that name runs it.
+
+    Args:
+        check: called on the way; what it raises ends it.
 
     Raises:
         OptionError: there is none of that name, or it cannot compute in that dtype.
@@ -95,7 +101,7 @@ def make_backend(name: str, network: Gpen | OnnxProgram, dtype: torch.dtype) -> 
     """
     if name not in BACKENDS:
         raise OptionError(f"Unknown backend {name!r}; expected one of {', '.join(BACKENDS)}.")
-    return BACKENDS[name](network, dtype)
+    return BACKENDS[name](network, dtype, check)
 
 
 def choose_backend(name: str, cuda_graphs: bool) -> str:

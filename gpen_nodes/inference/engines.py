@@ -101,7 +101,7 @@ def _timed(network: Gpen, host: Host, dtype: str, engine: str) -> tuple[float, T
         RuntimeError: too little memory for the engine.
     """
     name = choose_dtype(network, host, engine) or "fp32" if dtype == "auto" else dtype
-    made = make_backend(engine, network, DTYPES[name])
+    made = make_backend(engine, network, DTYPES[name], host.check_interrupt)
     needed, left = made.weight_bytes + made.activation_bytes, available_memory()
     if left is not None and needed > left:
         raise RuntimeError(f"{engine} would take {needed >> 20} MB of memory, and {left >> 20} MB are left")

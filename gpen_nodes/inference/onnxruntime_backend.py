@@ -44,12 +44,18 @@ class OnnxRuntimeBackend(SessionBackend):
 
     maps = 3.0
 
-    def __init__(self, network: Gpen | OnnxProgram, dtype: torch.dtype, provider: str | None = None) -> None:
+    def __init__(
+        self,
+        network: Gpen | OnnxProgram,
+        dtype: torch.dtype,
+        check: Callable[[], None] = lambda: None,
+        provider: str | None = None,
+    ) -> None:
         self._runtime = required("onnxruntime", "onnxruntime", "onnx")
         if dtype == torch.bfloat16:
             raise OptionError("dtype is bf16; the backend onnxruntime computes in fp32 or fp16. Choose one.")
         self._provider = provider
-        super().__init__(network, dtype)
+        super().__init__(network, dtype, check)
 
     @property
     def half(self) -> bool:

@@ -44,10 +44,16 @@ class OpenVinoBackend(SessionBackend):
 
     maps = 2.0
 
-    def __init__(self, network: Gpen | OnnxProgram, dtype: torch.dtype, target: str | None = None) -> None:
+    def __init__(
+        self,
+        network: Gpen | OnnxProgram,
+        dtype: torch.dtype,
+        check: Callable[[], None] = lambda: None,
+        target: str | None = None,
+    ) -> None:
         self._openvino = required("openvino", "openvino", "openvino")
         self._target = target
-        super().__init__(network, dtype)
+        super().__init__(network, dtype, check)
 
     def write(self, network: Gpen) -> bytes:
         """A graph of its own for fp32 on a processor. In bf16 and on GPUs that one is unmeasured."""

@@ -77,7 +77,7 @@ def _first_close_enough(network: Gpen | OnnxProgram, host: Host, backend: str, n
 
 def restored(network: Gpen | OnnxProgram, dtype: str, host: Host, backend: str) -> Tensor:
     """The fixed picture as a network restores it, [1, 3, size, size] in [-1, 1]."""
-    made = make_backend(backend, network, DTYPES[dtype])
+    made = make_backend(backend, network, DTYPES[dtype], host.check_interrupt)
     picture = fixed_picture(network.config.input_size).to(host.device)
     with own_arithmetic(host.device), placed(made, host, 1):
         return made.run(picture, host.check_interrupt).clamp(-1, 1)

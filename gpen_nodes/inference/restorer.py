@@ -87,13 +87,14 @@ class Restorer:
         self.config, self.task = checkpoint.config, task or checkpoint.task
         self._backend_name = choose_backend(backend, cuda_graphs)
         self._file: str | None = None
+        chosen, host = None, host or LocalHost(device or "cpu")
+        host.check_interrupt()
         if isinstance(checkpoint, OnnxProgram):
             network = checkpoint
             if not runs_programs(self._backend_name):
                 self._backend_name = "onnxruntime"
         else:
             network = Gpen.from_state_dict(checkpoint.state, self.config)
-        chosen, host = None, host or LocalHost(device or "cpu")
         self._engine_tried = False
         if self._backend_name == AUTO:
             engine = choose_engine(network, host, dtype)
@@ -102,7 +103,7 @@ class Restorer:
             chosen = choose_dtype(network, host, self._backend_name)
             dtype = chosen or "fp32"
         self.dtype, self.tried = dtype, chosen is not None
-        self.backend = make_backend(self._backend_name, network, DTYPES[dtype])
+        self.backend = make_backend(self._backend_name, network, DTYPES[dtype], host.check_interrupt)
         self._exact: Restorer | None = None
         self._reload = None if dtype == "fp32" else reload or (lambda: checkpoint)
         # Hosts run several threads; placement belongs to one at a time.

@@ -44,12 +44,16 @@ class SessionBackend:
     Args:
         network: weights, or a program that is run as it is.
         dtype: to compute in; a program's own precision is not changed.
+        check: called once, before the graph is written.
     """
 
     module = None
     maps = 1.0  # memory of the feature maps that the engine holds, in multiples of all of them
 
-    def __init__(self, network: Gpen | OnnxProgram, dtype: torch.dtype) -> None:
+    def __init__(
+        self, network: Gpen | OnnxProgram, dtype: torch.dtype, check: Callable[[], None] = lambda: None
+    ) -> None:
+        check()
         self.config, self.dtype = network.config, dtype
         self._model: bytes | Path
         if isinstance(network, OnnxProgram):

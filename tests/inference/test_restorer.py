@@ -122,6 +122,15 @@ def test_progress_is_told_and_an_interrupt_stops_within_a_face(restorer, recordi
     assert not any(module._forward_pre_hooks for module in restorer.module.modules())
 
 
+def test_an_interrupt_stops_the_loading_of_a_model(tiny_checkpoint, recording_host):
+    """At 64 px a network has levels of 4, 8, 16, 32 and 64 px."""
+    with pytest.raises(KeyboardInterrupt):
+        Restorer(read_checkpoint(tiny_checkpoint), host=recording_host(patience=4))
+    host = recording_host()
+    Restorer(read_checkpoint(tiny_checkpoint), host=host)
+    assert host.looks > 5
+
+
 def test_never_gives_away_nan(restorer):
     next(restorer.module.parameters()).data.fill_(float("nan"))
     with pytest.raises(DegenerateOutputError, match="weights are damaged"):

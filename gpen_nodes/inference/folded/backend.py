@@ -20,9 +20,9 @@ class FoldedBackend:
 
     module: nn.Module
 
-    def __init__(self, network: Gpen, dtype: torch.dtype) -> None:
+    def __init__(self, network: Gpen, dtype: torch.dtype, check: Callable[[], None] = lambda: None) -> None:
         self.config = network.config
-        self.module = fold(network, dtype)
+        self.module = fold(network, dtype, check)
 
     @property
     def weight_bytes(self) -> int:
@@ -49,8 +49,8 @@ class GraphBackend(FoldedBackend):
     The card holds their working memory until the host moves the network or lets go of it.
     """
 
-    def __init__(self, network: Gpen, dtype: torch.dtype) -> None:
-        super().__init__(network, dtype)
+    def __init__(self, network: Gpen, dtype: torch.dtype, check: Callable[[], None] = lambda: None) -> None:
+        super().__init__(network, dtype, check)
         self.module = graphs.GraphedGpen(cast("FoldedGpen", self.module))
 
     def batch_size(self, device: torch.device) -> int:

@@ -32,15 +32,18 @@ from .layers import FoldedConv, FoldedToRgb, FoldedUpConv
 __all__ = ["FoldedGpen", "fold"]
 
 
-def fold(module: Gpen, dtype: torch.dtype = torch.float32) -> FoldedGpen:
+def fold(
+    module: Gpen, dtype: torch.dtype = torch.float32, check: Callable[[], None] = lambda: None
+) -> FoldedGpen:
     """Freeze a network for inference on the device that it is on.
 
     Args:
         module: not changed; its weights are copied.
         dtype: of convolutions and activations: float32, bfloat16 or float16.
+        check: called before each part, of a second in all; what it raises ends it.
     """
     with torch.no_grad():
-        return FoldedGpen(module, dtype).eval()
+        return FoldedGpen(module, dtype, check).eval()
 
 
 class FoldedGpen(nn.Module):
@@ -51,8 +54,9 @@ class FoldedGpen(nn.Module):
 
     start: Tensor
 
-    def __init__(self, module: Gpen, dtype: torch.dtype) -> None:
+    def __init__(self, module: Gpen, dtype: torch.dtype, check: Callable[[], None] = lambda: None) -> None:
         super().__init__()
+        check()
         self.config, self.dtype = module.config, dtype
         encoder, generator = module.encoder, module.generator
         self.encoder = fold_encoder(encoder, dtype)
@@ -62,6 +66,7 @@ class FoldedGpen(nn.Module):
         self.levels = nn.ModuleList([Level(4, None, generator.conv1, generator.to_rgb1, dtype)])
         convs = cast("Sequence[StyledConv]", generator.convs)
         for k, to_rgb in enumerate(cast("Sequence[ToRgb]", generator.to_rgbs)):
+            check()
             self.levels.append(Level(2 ** (k + 3), convs[2 * k], convs[2 * k + 1], to_rgb, dtype))
 
     @torch.no_grad()
