@@ -19,7 +19,7 @@ class Session:
 
     module, weight_bytes, activation_bytes = None, 1000, 10
 
-    def __init__(self, network, dtype):
+    def __init__(self, network, dtype, check):
         self._network, self.placed = fold(network, dtype), []
 
     def place(self, device):

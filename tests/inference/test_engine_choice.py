@@ -35,7 +35,7 @@ def machine(monkeypatch, tmp_path):
 
     def engine(name: str, seconds: float, error: float):
         class Timed(FoldedBackend):
-            def __init__(self, network, dtype):
+            def __init__(self, network, dtype, check):
                 super().__init__(network, dtype)
                 made.append(name)
 
@@ -107,7 +107,7 @@ def test_other_devices_and_machines_without_it_are_not_tried(machine, tiny_check
 def test_an_engine_that_fails_in_the_trial_is_left_alone(machine, tiny_checkpoint, monkeypatch):
     machine(0.5)
 
-    def broken(network, dtype):
+    def broken(network, dtype, check):
         raise RuntimeError("no such instruction")
 
     monkeypatch.setitem(BACKENDS, "openvino", broken)
