@@ -66,7 +66,7 @@ class FoundFaces:
     mask: Tensor | None = None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Restoration:
     """Restored images and how they came to be.
 

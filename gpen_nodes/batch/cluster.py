@@ -1,4 +1,6 @@
 """A job's pictures on the workers of a Ray cluster, by Ray Data."""
+# pyright: reportMissingImports=false
+# Ray is an extra that the tests do without.
 
 from __future__ import annotations
 

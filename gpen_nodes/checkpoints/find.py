@@ -29,7 +29,7 @@ WRAPPERS += ("model", "netG", "generator", "g", "weights", "net")
 PREFIXES = ("module.", "_orig_mod.", "g_ema.", "ema.", "model.", "netG.", "generator.", "g.", "net.")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Found:
     """Tensors by name, the values of ``args`` around them, and whether they were in the bundle's parts."""
 

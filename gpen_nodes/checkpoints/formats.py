@@ -24,7 +24,7 @@ Writer = Callable[[Checkpoint, torch.dtype | None, bool], bytes]
 """A file's bytes, from weights, a floating point type (None: as they are) and whether in legacy form."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Format:
     """A kind of file.
 

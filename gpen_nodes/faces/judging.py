@@ -5,22 +5,23 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 import torch
 from torch import Tensor
 
 from ..host import Host, interrupts_of, tell_stage
 from ..images import as_batch, resize
-from ..judgement import Judgement, judge_face
 from ..weight_files import MOBILEFACENET
 from .face import AlignedFace, DetectedFace
 from .geometry.pose import turned_aside
 from .geometry.resample import compose, invert, resizing, warp
 from .identity import arcface_crop, find_embedder
 from .options import RestoreOptions
-from .parsing import find_parser
 from .selection import FaceChoice
+
+if TYPE_CHECKING:
+    from ..judgement import Judgement
 
 __all__ = ["FaceReport", "Verdict", "judge_crop", "judge_faces", "report_faces"]
 
@@ -30,7 +31,7 @@ _PROFILE = 0.5  # strength of a profile
 _Face = TypeVar("_Face", AlignedFace, Tensor)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Verdict(Generic[_Face]):
     """Whether a restored face is good enough to be pasted, or why not.
 
@@ -106,6 +107,8 @@ def judge_crop(
     Returns:
         The verdict on the face, [S, S, 3]. One that is not accepted is what the image shows.
     """
+    from ..judgement import judge_face  # with the first face, not when a host starts
+
     options = options or RestoreOptions()
     chosen = options.judge
     unseen = "strength is 0" if options.paste.strength == 0 else ""
@@ -121,7 +124,11 @@ def judge_crop(
         small = arcface_crop(faces, options.align.template)
         return embedder(small.to("cpu", torch.float32)).to(faces.device)
 
-    parser = find_parser(str(chosen.face_parser)) if chosen.face_parser and chosen.keep_front else None
+    parser = None
+    if chosen.face_parser and chosen.keep_front:
+        from .parsing import find_parser  # few have one
+
+        parser = find_parser(str(chosen.face_parser))
     crop, judgement = judge_face(
         before,
         after,
@@ -195,7 +202,7 @@ def _same_scale(
     return before, resize(restored.crop[None].to(before), side, side)[0]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class FaceReport:
     """What became of one face that was found: restored, or why not.
 

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ..judgement import COLOURS
 from ..options import Options, option
 from .detectors import DETECTORS
 from .geometry.templates import TEMPLATES
@@ -112,7 +111,7 @@ class JudgeOptions(Options):
         "auto",
         "Whose colours: the picture's, the model's, or auto: the picture's unless they are broken.",
         str,
-        choices=COLOURS,
+        choices=("auto", "picture", "model"),
     )
     keep_detail: float = option(
         1.0, "How much of the detail that the picture holds already is kept.", float, low=0, high=1

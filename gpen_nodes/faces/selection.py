@@ -20,7 +20,7 @@ from .orders import sorting_key
 __all__ = ["FaceChoice", "select_faces"]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class FaceChoice:
     """What was asked for of one face: to take it, or why not. What became of it says a ``FaceReport``."""
 

@@ -3,7 +3,7 @@
 Pure functions on aligned crops, which know no files, hosts or networks.
 """
 
-from .colour import COLOURS, KeptColour, judge_colour
+from .colour import KeptColour, judge_colour
 from .detail import KeptDetail, blend_octaves, keep_shares, measure_held
 from .grain import grain
 from .identity import KeptIdentity, guard_identity
@@ -11,7 +11,6 @@ from .judge import Judgement, judge_face
 from .occlusion import contradiction
 
 __all__ = [
-    "COLOURS",
     "Judgement",
     "KeptColour",
     "KeptDetail",

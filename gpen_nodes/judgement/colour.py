@@ -17,9 +17,8 @@ from torch import Tensor
 from .bands import middle
 from .detail import blend_octaves, keep_shares
 
-__all__ = ["COLOURS", "KeptColour", "judge_colour"]
+__all__ = ["KeptColour", "judge_colour"]
 
-COLOURS = ("auto", "picture", "model")
 _COMPARED = 8  # the octave of details between 1/16 and 1/8 of a crop: cheeks, lips, eye sockets
 _AGREES = (0.1, 0.8)  # of the network's colours that the picture has: from nothing lent to all
 _FINE = 64  # octaves from this one on are never the network's

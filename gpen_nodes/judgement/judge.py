@@ -28,8 +28,7 @@ class Judgement:
     """What was decided on one face; None where a part was not asked for.
 
     Attributes:
-        hidden: share of the crop that is not the face but something in front, in [0, 1]; from a face parser,
-            or behind.
+        hidden: share of the face that something in front covers, in [0, 1].
     """
 
     colour: KeptColour | None = None
@@ -49,7 +48,7 @@ class Judgement:
     def __str__(self) -> str:
         said = [str(one) for one in (self.detail, self.colour, self.identity) if one is not None]
         if self.hidden is not None and self.hidden > 0.01:
-            said.append(f"{self.hidden:.0%} of its crop is not the face")
+            said.append(f"{self.hidden:.0%} of it lies behind something")
         return "; ".join(said)
 
 
@@ -97,11 +96,13 @@ def judge_face(
     planes = torch.cat([join(luma), join(chroma)])
     hidden = None
     if in_front:
-        share = contradiction(x, y, kept.agreement)
+        counted = share = contradiction(x, y, kept.agreement)
         if seen is not None:
             share = torch.maximum(share, 1 - seen)
+            around = share.shape[-1] // 4  # of the face lies what is in front of nothing
+            counted = share[..., around:-around, around:-around]
         planes = torch.lerp(planes, x, share)
-        hidden = share.mean().item()
+        hidden = counted.mean().item()
     check()
     face, identity = to_rgb(planes), None
     if embed is not None:

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
+import importlib
 import importlib.util
 from collections.abc import Callable
 from functools import lru_cache, partial
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
 
 from ...weight_files import MTCNN, RETINAFACE, Folders, locate
 from ..geometry.boxes import Detections
-from .mtcnn import Mtcnn
-from .retinaface import RetinaFace
 
 __all__ = ["DETECTORS", "Detector", "detector_weights", "load_detector", "usable_detectors"]
 
@@ -46,11 +45,16 @@ class Detector(Protocol):
         ...
 
 
+def _load(file: str, name: str, *args: Any) -> Detector:
+    """A detector of a file here, which is imported when it is chosen."""
+    return getattr(importlib.import_module(f".{file}", __name__), name)(*args)
+
+
 # From a device and a file (for MTCNN a folder) of weights, or None for the usual place.
 _TABLE: dict[str, Callable[[torch.device, str | None], Detector]] = {
-    "mtcnn": Mtcnn,
-    "retinaface_mobile0.25": partial(RetinaFace, "retinaface_mobile0.25"),
-    "retinaface_resnet50": partial(RetinaFace, "retinaface_resnet50"),
+    "mtcnn": partial(_load, "mtcnn", "Mtcnn"),
+    "retinaface_mobile0.25": partial(_load, "retinaface", "RetinaFace", "retinaface_mobile0.25"),
+    "retinaface_resnet50": partial(_load, "retinaface", "RetinaFace", "retinaface_resnet50"),
 }
 
 DETECTORS = tuple(_TABLE)

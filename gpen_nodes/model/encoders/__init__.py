@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 __all__ = ["ENCODERS", "Bottleneck", "ConvEncoder", "EncoderKind", "EncoderStage", "ResNetEncoder"]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class EncoderKind:
     """An encoder that checkpoints have.
 
