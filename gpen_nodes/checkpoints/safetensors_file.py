@@ -8,9 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import safetensors.torch
 import torch
-from safetensors import SafetensorError, safe_open
 
 from ..errors import CheckpointError, OptionError
 from .checkpoint import UNKNOWN, Checkpoint
@@ -34,6 +32,8 @@ def read_safetensors(path: Path) -> tuple[dict, dict[str, Any]]:
     Raises:
         CheckpointError: the file is damaged, or its header longer than any of weights.
     """
+    from safetensors import SafetensorError, safe_open  # with the first file, not when a host starts
+
     try:
         with path.open("rb") as stream:
             length = int.from_bytes(stream.read(8), "little")
@@ -66,9 +66,11 @@ def write_safetensors(checkpoint: Checkpoint, dtype: torch.dtype | None, legacy:
     Raises:
         OptionError: ``legacy``, which this format does not have, or numbers too large for ``dtype``.
     """
+    from safetensors.torch import save
+
     if legacy:
         raise OptionError("safetensors has no legacy serialisation. Leave one of the two out.")
-    return safetensors.torch.save(convert(checkpoint.state, dtype), _metadata(checkpoint))
+    return save(convert(checkpoint.state, dtype), _metadata(checkpoint))
 
 
 def _metadata(checkpoint: Checkpoint) -> dict[str, str]:
