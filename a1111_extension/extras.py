@@ -103,11 +103,13 @@ class GpenExtras(scripts_postprocessing.ScriptPostprocessing):
             if image is not None:
                 pp.image, faces = _restored(image, options)
             else:
-                pp.video, faces = restore_film(film, options)
+                pp.video, faces, notes = restore_film(film, options)
+                for note in notes:  # of films the page shows no infotext
+                    gr.Warning(f"GPEN: {note}")
         except (Stopped, *FAILURES) as error:
             sentence = f"not restored: {tell(error)}"
             pp.info[OUTCOME] = sentence
-            if image is None:  # of films the page shows no infotext
+            if image is None:
                 gr.Warning(f"GPEN: {sentence}")
             return
         pp.info[OUTCOME] = faces
