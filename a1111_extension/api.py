@@ -46,6 +46,7 @@ OPTIONS = (
 )
 """What the route takes of the core's options."""
 
+_HEARD = 8  # times as large as the setting allows: such a request is dropped, and gets its answer
 _URL_SAFE = str.maketrans("-_", "+/")  # to the usual alphabet of base64
 # What a photo takes at most; what is smaller in pixels does no harm, however small its file is.
 _PIXELS_PER_BYTE, _HARMLESS_PIXELS = 100, 2**24
@@ -180,15 +181,24 @@ def _restored(image: Any, options: dict[str, Any]) -> Any:
 
 
 async def _body(request: Request) -> bytes:
-    """All of a request, if it is no larger than the setting allows."""
+    """All of a request, if it is no larger than the setting allows.
+
+    What is too large is read and dropped, up to a bound: who still sends does not hear the answer.
+    """
     most = limit("max_megabytes")
-    named, taken = request.headers.get("content-length", "0"), bytearray()
-    if not named.isdecimal() or int(named) > most:
+    named, taken, size = request.headers.get("content-length", "0"), bytearray(), 0
+    if not named.isdecimal() or int(named) > _HEARD * most:
         raise _too_large(most)
     async for part in request.stream():
-        taken += part
-        if len(taken) > most:  # of a length that it did not name
-            raise _too_large(most)
+        size += len(part)
+        if size > _HEARD * most:  # of a length that it did not name
+            break
+        if max(size, int(named)) <= most:
+            taken += part
+        else:
+            taken.clear()
+    if max(size, int(named)) > most:
+        raise _too_large(most)
     return bytes(taken)
 
 

@@ -88,7 +88,8 @@ def test_a_request_is_bounded_before_it_is_parsed(host, client):
     host.shared.opts.data["gpen_max_megabytes"] = 1
     body = b'{"image": "' + bytes(1_000_000) + b'"}'
     sent = client()
-    for content in (body, iter([body[:500_000], body[500_000:]])):  # of a length that is named, or not
+    parts = [body[:500_000], body[500_000:]]
+    for content in (body, 20 * body, iter(parts), iter(10 * parts)):  # of a length that is named, or not
         reply = sent.post("/gpen/v1/restore", content=content)
         assert reply.status_code == 422
         assert "1,000,000 bytes" in reply.json()["detail"]

@@ -124,7 +124,8 @@ def test_the_result_gives_its_settings_back(page, portrait, tmp_path):
     open_section(page)
     note = (
         "GPEN visibility: 0.7, GPEN model: gpen-lite-256.safetensors, GPEN mask softness: 0.5, "
-        "GPEN min face: 33"
+        "GPEN min face: 33, GPEN keep detail: 0.25, GPEN keep front: False, GPEN colour: model, "
+        "GPEN task: colorize"
     )
     picture = portrait.copy()
     picture.info["postprocessing"] = note
@@ -133,9 +134,23 @@ def test_the_result_gives_its_settings_back(page, portrait, tmp_path):
     page.wait_for_timeout(1500)
     values = {
         name: page.input_value(f"#extras_gpen_{name} input[type=number]")
-        for name in ("visibility", "softness", "min_face")
+        for name in ("visibility", "softness", "min_face", "keep_detail")
     }
-    assert values == {"visibility": "0.7", "softness": "0.5", "min_face": "33"}
+    assert values == {"visibility": "0.7", "softness": "0.5", "min_face": "33", "keep_detail": "0.25"}
+    assert not page.is_checked("#extras_gpen_keep_front input")
+    assert page.input_value("#extras_gpen_colour input") == "model"
+    assert page.input_value("#extras_gpen_task input") == "colorize"
+    gray = portrait.convert("L").convert("RGB")
+    found, said = run_extras(page, gray, tmp_path)
+    assert np.ptp(np.asarray(found.convert("RGB")).astype(int), axis=-1).max() > 8
+    for text in ("keep detail: 0.25", "keep front: False", "colour: model", "task: colorize"):
+        assert f"GPEN {text}" in said
+    picture.info["postprocessing"] = "GPEN visibility: 1, GPEN model: gpen-lite-256.safetensors"
+    upload(page, picture, tmp_path)
+    page.locator("#extras_gpen_paste").click()
+    page.wait_for_timeout(1500)
+    assert page.is_checked("#extras_gpen_keep_front input")  # what is not said is as usual
+    assert page.input_value("#extras_gpen_task input") == "auto"
 
 
 def test_a_broken_file_is_a_sentence_on_the_page(page, server, portrait, tmp_path):
