@@ -23,7 +23,6 @@ from gpen_nodes import (
     ORDERS,
     TASKS,
     GpenError,
-    OutOfMemoryError,
     RestoreOptions,
     decode_image_file,
     encode_image_file,
@@ -32,7 +31,7 @@ from gpen_nodes import (
 from .host import Stopped
 from .models import SHIPPED, model_files
 from .restore import AUTO, restore
-from .sentences import FAILURES, tell
+from .sentences import FAILURES, is_out_of_memory, tell
 from .settings import LIMITS, limit
 
 __all__ = ["add_routes"]
@@ -155,7 +154,7 @@ def restore_faces(request: RestoreRequest) -> dict[str, Any]:  # pyright: ignore
     except Stopped as error:
         raise HTTPException(409, tell(error)) from error
     except FAILURES as error:
-        told = isinstance(error, GpenError) and not isinstance(error, OutOfMemoryError)
+        told = isinstance(error, GpenError) and not is_out_of_memory(error)
         raise HTTPException(422 if told else 503, tell(error)) from error
     faces = [report.to_dict() for report in result.reports]
     return {"image": base64.b64encode(restored).decode(), "faces": faces}

@@ -85,6 +85,7 @@ def upload(page, picture: Image.Image, folder: Path) -> None:
     remove = page.locator("#extras_image [aria-label='Clear'], #extras_image [aria-label='Remove Image']")
     if remove.count():
         remove.first.click()
+        page.wait_for_selector("#extras_image img", state="detached")
     page.set_input_files("#extras_image input[type=file]", folder / "picture.png")
     page.wait_for_selector("#extras_image img")
     page.wait_for_timeout(500)
@@ -113,9 +114,11 @@ def test_extras_restores_in_the_enlarged_picture_and_keeps_alpha(page, server, p
 
 @pytest.mark.skipif(not SCREENSHOT, reason="WEBUI_SCREENSHOT names no file")
 def test_the_readmes_screenshot(page, portrait, tmp_path):
-    page.set_viewport_size({"width": 1300, "height": 1130})
+    page.set_viewport_size({"width": 1300, "height": 1660})
     open_section(page)
     run_extras(page, portrait, tmp_path)
+    page.wait_for_selector("#extras_generate", state="visible")
+    page.wait_for_timeout(2000)
     page.evaluate("window.scrollTo(0, 0)")
     page.screenshot(path=SCREENSHOT)
 
