@@ -13,6 +13,7 @@ import pytest
 import torch
 from PIL import Image
 
+from gpen_nodes import CheckpointError
 from tests.hosts.webui.server import ROOT, decoded, encoded
 
 fastapi = pytest.importorskip("fastapi")
@@ -200,9 +201,16 @@ def test_no_answer_names_a_folder_of_the_server(host, client, portrait, tiny_che
             assert str(folder) not in reply.text
 
 
-def test_out_of_memory_is_503_and_an_interrupt_409(host, client, portrait, monkeypatch):
+@pytest.mark.parametrize(
+    "error",
+    [
+        torch.cuda.OutOfMemoryError("CUDA out of memory."),
+        CheckpointError("a.pth: [Errno 12] Cannot allocate memory"),
+    ],
+)
+def test_out_of_memory_is_503_and_an_interrupt_409(host, client, portrait, monkeypatch, error):
     def fail(*args, **options):
-        raise torch.cuda.OutOfMemoryError("CUDA out of memory.")
+        raise error
 
     monkeypatch.setattr(host.door("restore"), "restore_image", fail)
     reply = client().post("/gpen/v1/restore", json={"image": encoded(portrait)})
