@@ -114,7 +114,7 @@ def test_extras_restores_in_the_enlarged_picture_and_keeps_alpha(page, server, p
 
 @pytest.mark.skipif(not SCREENSHOT, reason="WEBUI_SCREENSHOT names no file")
 def test_the_readmes_screenshot(page, portrait, tmp_path):
-    page.set_viewport_size({"width": 1300, "height": 1660})
+    page.set_viewport_size({"width": 1300, "height": 1700})
     open_section(page)
     run_extras(page, portrait, tmp_path)
     page.wait_for_selector("#extras_generate", state="visible")
