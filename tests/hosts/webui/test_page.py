@@ -81,12 +81,13 @@ def upload(page, picture: Image.Image, folder: Path) -> None:
     notes = PngImagePlugin.PngInfo()
     for key, text in picture.info.items():
         notes.add_text(str(key), str(text))
-    picture.save(folder / "picture.png", pnginfo=notes)
+    file = folder / f"picture-{len([*folder.iterdir()])}.png"  # to choose the same again would change nothing
+    picture.save(file, pnginfo=notes)
     remove = page.locator("#extras_image [aria-label='Clear'], #extras_image [aria-label='Remove Image']")
     if remove.count():
         remove.first.click()
         page.wait_for_selector("#extras_image img", state="detached")
-    page.set_input_files("#extras_image input[type=file]", folder / "picture.png")
+    page.set_input_files("#extras_image input[type=file]", file)
     page.wait_for_selector("#extras_image img")
     page.wait_for_timeout(500)
 
@@ -151,8 +152,8 @@ def test_the_result_gives_its_settings_back(page, portrait, tmp_path):
     picture.info["postprocessing"] = "GPEN visibility: 1, GPEN model: gpen-lite-256.safetensors"
     upload(page, picture, tmp_path)
     page.locator("#extras_gpen_paste").click()
-    page.wait_for_timeout(1500)
-    assert page.is_checked("#extras_gpen_keep_front input")  # what is not said is as usual
+    # What is not said is as usual.
+    page.wait_for_selector("#extras_gpen_keep_front input:checked")
     assert page.input_value("#extras_gpen_task input") == "auto"
 
 
