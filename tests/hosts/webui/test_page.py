@@ -149,10 +149,12 @@ def test_the_result_gives_its_settings_back(page, portrait, tmp_path):
     assert np.ptp(np.asarray(found.convert("RGB")).astype(int), axis=-1).max() > 8
     for text in ("keep detail: 0.25", "keep front: False", "colour: model", "task: colorize"):
         assert f"GPEN {text}" in said
-    picture.info["postprocessing"] = "GPEN visibility: 1, GPEN model: gpen-lite-256.safetensors"
+    picture.info["postprocessing"] = (
+        "GPEN visibility: 1, GPEN model: gpen-lite-256.safetensors, Size: 512x512"
+    )
     upload(page, picture, tmp_path)
     page.locator("#extras_gpen_paste").click()
-    # What is not said is as usual.
+    # What is not said is as usual. (Hosts read nothing of less than three parameters.)
     page.wait_for_selector("#extras_gpen_keep_front input:checked")
     assert page.input_value("#extras_gpen_task input") == "auto"
 
