@@ -23,7 +23,6 @@ from gpen_nodes import (
     ORDERS,
     TASKS,
     GpenError,
-    OutOfMemoryError,
     RestoreOptions,
     decode_image_file,
     encode_image_file,
@@ -32,7 +31,7 @@ from gpen_nodes import (
 from .host import Stopped
 from .models import SHIPPED, model_files
 from .restore import AUTO, restore
-from .sentences import FAILURES, tell
+from .sentences import FAILURES, is_out_of_memory, tell
 from .settings import LIMITS, limit
 
 __all__ = ["add_routes"]
@@ -46,6 +45,7 @@ OPTIONS = (
 )
 """What the route takes of the core's options."""
 
+_HEARD = 8  # times as large as the setting allows: such a request is dropped, and gets its answer
 _URL_SAFE = str.maketrans("-_", "+/")  # to the usual alphabet of base64
 # What a photo takes at most; what is smaller in pixels does no harm, however small its file is.
 _PIXELS_PER_BYTE, _HARMLESS_PIXELS = 100, 2**24
@@ -154,7 +154,7 @@ def restore_faces(request: RestoreRequest) -> dict[str, Any]:  # pyright: ignore
     except Stopped as error:
         raise HTTPException(409, tell(error)) from error
     except FAILURES as error:
-        told = isinstance(error, GpenError) and not isinstance(error, OutOfMemoryError)
+        told = isinstance(error, GpenError) and not is_out_of_memory(error)
         raise HTTPException(422 if told else 503, tell(error)) from error
     faces = [report.to_dict() for report in result.reports]
     return {"image": base64.b64encode(restored).decode(), "faces": faces}
@@ -180,15 +180,24 @@ def _restored(image: Any, options: dict[str, Any]) -> Any:
 
 
 async def _body(request: Request) -> bytes:
-    """All of a request, if it is no larger than the setting allows."""
+    """All of a request, if it is no larger than the setting allows.
+
+    What is too large is read and dropped, up to a bound: who still sends does not hear the answer.
+    """
     most = limit("max_megabytes")
-    named, taken = request.headers.get("content-length", "0"), bytearray()
-    if not named.isdecimal() or int(named) > most:
+    named, taken, size = request.headers.get("content-length", "0"), bytearray(), 0
+    if not named.isdecimal() or int(named) > _HEARD * most:
         raise _too_large(most)
     async for part in request.stream():
-        taken += part
-        if len(taken) > most:  # of a length that it did not name
-            raise _too_large(most)
+        size += len(part)
+        if size > _HEARD * most:  # of a length that it did not name
+            break
+        if max(size, int(named)) <= most:
+            taken += part
+        else:
+            taken.clear()
+    if max(size, int(named)) > most:
+        raise _too_large(most)
     return bytes(taken)
 
 

@@ -103,11 +103,13 @@ class GpenExtras(scripts_postprocessing.ScriptPostprocessing):
             if image is not None:
                 pp.image, faces = _restored(image, options)
             else:
-                pp.video, faces = restore_film(film, options)
+                pp.video, faces, notes = restore_film(film, options)
+                for note in notes:  # of films the page shows no infotext
+                    gr.Warning(f"GPEN: {note}")
         except (Stopped, *FAILURES) as error:
             sentence = f"not restored: {tell(error)}"
             pp.info[OUTCOME] = sentence
-            if image is None:  # of films the page shows no infotext
+            if image is None:
                 gr.Warning(f"GPEN: {sentence}")
             return
         pp.info[OUTCOME] = faces
@@ -160,14 +162,16 @@ def _controls(prefix: str) -> dict[str, Any]:
         label, info = label or LABELS[name], explain(option or name)
         return component(value=value, label=label, info=info, elem_id=f"{prefix}_{name}", **more)
 
+    made = {}
     with gr.Row():
-        made = {"visibility": make("visibility", "Visibility", "strength")}
         made["model"] = gr.Dropdown(
             list(model_files()), value=SHIPPED, label="Model", elem_id=f"{prefix}_model"
         )
         ui_common.create_refresh_button(
             made["model"], lambda: None, lambda: {"choices": list(model_files())}, f"{prefix}_refresh"
         )
+    with gr.Row():
+        made["visibility"] = make("visibility", "Visibility", "strength")
         made["task"] = gr.Dropdown(
             [AUTO, *(task for task in TASKS if task != "inpaint")],  # which needs a mask
             value=AUTO,

@@ -1,103 +1,80 @@
-"""A film of SD.Next's Process Video: the faces of each frame restored, the sound as it is."""
+"""A film of SD.Next's Process Video: its faces followed and restored, all else of it as it is."""
 # pyright: reportMissingImports=false
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from itertools import count
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from modules import paths, shared
 
-from gpen_nodes import ImageError, MissingWeightsError, from_uint8, to_uint8
+import gpen_nodes
+from gpen_nodes import DETECTORS, OptionError, open_film
 
-from .restore import restore
+from .host import WebuiHost
+from .models import SHIPPED, find_detector
+from .restore import AUTO, loaded
 
 __all__ = ["restore_film"]
 
 # As good as not to be told from the frames; what every browser plays.
-_CODEC, _QUALITY = "libx264", {"crf": "16"}
+_ENCODER, _QUALITY = "libx264", 16
+_PASSES = "Following faces", "Restoring faces"
 
 
-def restore_film(path: str, options: dict[str, Any]) -> tuple[str, str]:
-    """Restore a film into the host's folder of videos; one frame at a time is in memory.
+def restore_film(path: str, options: dict[str, Any]) -> tuple[str, str, tuple[str, ...]]:
+    """Restore a film into the host's folder of videos; a few frames at a time are in memory.
 
     Args:
         path: of the film, which stays as it is.
         options: of ``restore``.
 
     Returns:
-        The new film, and in how many of its frames there are restored faces, such as ``2 of 3 frames``.
+        The new film; in how many of its frames there are restored faces, such as ``2 of 3 frames``; a
+        sentence on each thing that is missing in it.
 
     Raises:
-        Stopped, GpenError: as ``restore``; nothing of the new film is left then.
+        Stopped, GpenError, OSError: as ``restore``; nothing of the new film is left then.
     """
-    try:
-        import av  # which the host installs when somebody gives it a film
-        import av.error
-    except ImportError as error:
-        raise MissingWeightsError("A film needs PyAV: `pip install av` with the WebUI's Python.") from error
-    target = _new_file(Path(path).stem)
-    unfinished = target.with_name(f".{target.name}")
-    try:
-        with av.open(path) as film, av.open(str(unfinished), "w") as made:
-            restored, frames = _restore_frames(film, made, options)
-        unfinished.replace(target)
-    except av.error.FFmpegError as error:
-        raise ImageError(
-            f"{Path(path).name} can't be restored as a film: {error}. Save it as MP4."
-        ) from error
-    finally:
-        unfinished.unlink(missing_ok=True)
-    return str(target), f"{restored} of {frames} frames"
+    chosen = {"model": SHIPPED, "size": None, "task": AUTO, **options}
+    film, host = open_film(Path(path), encoder=_ENCODER, crf=_QUALITY), _FilmHost()
+    with loaded(chosen.pop("model"), chosen.pop("size"), chosen.pop("task"), host) as restorer:
+        if restorer.task != "restore":
+            raise OptionError(f"A model for the task {restorer.task} is for pictures, and this is a film.")
+        weights = find_detector(chosen.get("detector", DETECTORS[0]))
+        target = _new_file(Path(path))
+        choices = gpen_nodes.restore_film(
+            film, target, restorer, host=host, detector_weights=weights, **chosen
+        )
+    tracks = [one.track for one in choices if one.selected]
+    restored = {track.first + number for track in tracks for number in range(len(track))}
+    return str(target), f"{len(restored)} of {host.frames} frames", film.notes
 
 
-def _restore_frames(film: Any, made: Any, options: dict[str, Any]) -> tuple[int, int]:
-    """In how many frames there are restored faces, and how many frames there are."""
-    if not film.streams.video:
-        raise ImageError("The film has no pictures. Choose another file.")
-    seen, sounds = film.streams.video[0], film.streams.audio
-    stream = made.add_stream(_CODEC, rate=seen.average_rate or 25, options=_QUALITY)
-    stream.width, stream.height = seen.width, seen.height
-    stream.pix_fmt = "yuv444p" if seen.width % 2 or seen.height % 2 else "yuv420p"  # which needs even sides
-    copies = {sound.index: made.add_stream_from_template(sound) for sound in sounds}
-    restored = frames = 0
-    shared.state.job_count = max(seen.frames, 1)
-    for index, packet in _packets(film, seen, sounds):
-        if index in copies:
-            packet.stream = copies[index]
-            made.mux(packet)
-            continue
-        for frame in packet.decode():
-            result = restore(from_uint8(frame.to_ndarray(format="rgb24")), **options)
-            restored += bool(result.faces)
-            frames += 1
-            shared.state.job_no = frames
-            made.mux(stream.encode(_with_pixels(frame, to_uint8(result.image[0]))))
-    made.mux(stream.encode(None))
-    return restored, frames
+class _FilmHost(WebuiHost):
+    """Shows each pass over a film as a job.
+
+    Attributes:
+        frames: how many the film has, once all were read.
+    """
+
+    frames = 0
+
+    def stage(self, name: str, done: int, total: int) -> None:
+        super().stage(name, done, total)
+        if name in _PASSES:
+            state, self.frames = shared.state, total
+            state.job_no, state.job_count = _PASSES.index(name), len(_PASSES)
+            state.sampling_step, state.sampling_steps = done, total
+            state.textinfo += f", {done} of {total} frames"
 
 
-def _packets(film: Any, seen: Any, sounds: Any) -> Iterator[tuple[int, Any]]:
-    """Of pictures and sound, with the number of their stream; the last of a stream only ends it."""
-    for packet in film.demux(seen, *sounds):
-        if packet.stream is seen or packet.dts is not None:
-            yield packet.stream.index, packet
-
-
-def _with_pixels(frame: Any, pixels: np.ndarray) -> Any:
-    """A frame of the same moment."""
-    made = type(frame).from_ndarray(pixels, format="rgb24")
-    made.pts, made.time_base = frame.pts, frame.time_base
-    return made
-
-
-def _new_file(stem: str) -> Path:
-    """In the host's folder of videos; what is there stays."""
+def _new_file(path: Path) -> Path:
+    """In the host's folder of videos; what is there stays. MP4, unless what lies in the film may need MKV."""
     opts = shared.opts
     folder = Path(paths.resolve_output_path(opts.outdir_samples, opts.outdir_video))
     folder.mkdir(parents=True, exist_ok=True)
-    names = (f"{stem}-gpen{f'-{number}' if number else ''}.mp4" for number in count())
-    return next(path for name in names if not (path := folder / name).exists())
+    suffix = ".mkv" if path.suffix.lower() == ".mkv" else ".mp4"
+    names = (f"{path.stem}-gpen{f'-{number}' if number else ''}{suffix}" for number in count())
+    return next(file for name in names if not (file := folder / name).exists())

@@ -4,6 +4,8 @@
 from __future__ import annotations
 
 import gc
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -24,7 +26,7 @@ from gpen_nodes import (
 from .host import WebuiHost
 from .models import SHIPPED, find_detector, find_model
 
-__all__ = ["AUTO", "count", "restore"]
+__all__ = ["AUTO", "count", "loaded", "restore"]
 
 AUTO = "auto"  # for a task: what the model's file says or is called
 
@@ -56,6 +58,29 @@ def restore(
         GpenError: see ``sentences.FAILURES`` for the others.
     """
     host = WebuiHost()
+    with loaded(model, size, task, host) as restorer:
+        if restorer.task == "inpaint" and mask is None:
+            raise OptionError(
+                f"{model} fills what a mask marks, and there is none. The route /gpen/v1/restore takes mask, "
+                "a picture that is white where the image is missing; the page has no place for one."
+            )
+        if restorer.task == "seg2face":
+            return _made_of_map(image, restorer, host)
+        weights = find_detector(options.get("detector", DETECTORS[0]))
+        return restore_image(image, restorer, host=host, mask=mask, detector_weights=weights, **options)
+
+
+@contextmanager
+def loaded(model: str, size: int | None, task: str, host: WebuiHost) -> Iterator[Restorer]:
+    """The resident restorer for one run, after which the host has its progress back.
+
+    Args:
+        model, size, task: as ``restore`` takes them.
+
+    Raises:
+        OptionError: the model restores at another size.
+        GpenError: as ``get_restorer``.
+    """
     # Forge runs in inference mode, in which weights would be made that nobody may move later.
     with torch.inference_mode(False), torch.no_grad():
         restorer = _load(model, host, None if task == AUTO else task)
@@ -64,16 +89,8 @@ def restore(
                 f"Found size {size}, but {model} restores at {restorer.size} px. Choose another model, or "
                 "leave the size to it."
             )
-        if restorer.task == "inpaint" and mask is None:
-            raise OptionError(
-                f"{model} fills what a mask marks, and there is none. The route /gpen/v1/restore takes mask, "
-                "a picture that is white where the image is missing; the page has no place for one."
-            )
         try:
-            if restorer.task == "seg2face":
-                return _made_of_map(image, restorer, host)
-            weights = find_detector(options.get("detector", DETECTORS[0]))
-            return restore_image(image, restorer, host=host, mask=mask, detector_weights=weights, **options)
+            yield restorer
         finally:
             host.finish()
 

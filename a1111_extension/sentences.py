@@ -14,7 +14,7 @@ from gpen_nodes import GpenError
 
 from .models import detector_folders, model_folders
 
-__all__ = ["FAILURES", "tell"]
+__all__ = ["FAILURES", "is_out_of_memory", "tell"]
 
 FAILURES = (GpenError, RuntimeError, MemoryError, OSError, ValueError)
 """What may go wrong while an image is restored; ``tell`` makes a sentence of it."""
@@ -27,10 +27,16 @@ def tell(error: BaseException) -> str:
     """One sentence on a failure, with the names of files alone; the console gets their folders, too."""
     lines = str(error).strip().splitlines() or [type(error).__name__]
     sentence = lines[0] if not isinstance(error, GpenError) else " ".join(lines)
-    if isinstance(error, MemoryError) or re.search("(?i)(out of|allocate|enough) memory", sentence):
+    if is_out_of_memory(error):
         sentence = "Out of memory; a smaller picture or model, --medvram or --use-cpu gpen needs less."
     print(f"GPEN: {sentence}", file=sys.stderr)
     return _without_folders(sentence)
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether it is memory that is missing, by the error's type or by what the system said."""
+    said = re.search("(?i)(out of|allocate|enough) memory", str(error))
+    return isinstance(error, MemoryError | torch.cuda.OutOfMemoryError) or said is not None
 
 
 def _without_folders(sentence: str) -> str:

@@ -8,6 +8,9 @@ from ..errors import ImageError, MissingWeightsError, OptionError
 
 __all__ = ["choose_encoder", "choose_layout", "load_av", "quality_options"]
 
+_OLDEST = 17, 1  # as pyproject.toml says
+_INSTALL = "With the Python that runs this: pip install 'av>=17.1', then start again."
+
 # By the codec of the film that is read; all others become H.264.
 _LIKE = {
     "h264": "libx264",
@@ -37,14 +40,14 @@ def load_av() -> Any:
     """PyAV, which is wanted by films alone.
 
     Raises:
-        MissingWeightsError: it is not installed.
+        MissingWeightsError: it is not installed, or too old.
     """
     try:
         import av
     except ImportError as error:
-        raise MissingWeightsError(
-            "Films are read and written by PyAV, which is not installed: pip install 'gpen-nodes[video]'."
-        ) from error
+        raise MissingWeightsError(f"Films need PyAV, which is not installed. {_INSTALL}") from error
+    if tuple(map(int, av.__version__.split(".")[:2])) < _OLDEST:
+        raise MissingWeightsError(f"Films need a newer PyAV than {av.__version__}. {_INSTALL}")
     return av
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -243,11 +244,16 @@ class TestCommand:
         assert restore(*words) == 1
         assert said in capsys.readouterr().err
 
-    def test_without_pyav_the_extra_is_named(self, restore, monkeypatch, tmp_path, capsys):
+    @pytest.mark.parametrize("found", [None, SimpleNamespace(__version__="16.0.1")])
+    def test_without_a_pyav_that_is_new_enough_it_is_named(
+        self, restore, monkeypatch, tmp_path, capsys, found
+    ):
         (tmp_path / "in.mp4").write_bytes(b"")
-        monkeypatch.setitem(sys.modules, "av", None)
+        monkeypatch.setitem(sys.modules, "av", found)
         assert restore(tmp_path / "in.mp4") == 1
-        assert "pip install 'gpen-nodes[video]'" in capsys.readouterr().err
+        said = capsys.readouterr().err
+        assert ("than 16.0.1" if found else "not installed") in said
+        assert "pip install 'av>=17.1'" in said
 
 
 def test_options_are_checked():

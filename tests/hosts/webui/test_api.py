@@ -13,6 +13,7 @@ import pytest
 import torch
 from PIL import Image
 
+from gpen_nodes import CheckpointError
 from tests.hosts.webui.server import ROOT, decoded, encoded
 
 fastapi = pytest.importorskip("fastapi")
@@ -88,7 +89,8 @@ def test_a_request_is_bounded_before_it_is_parsed(host, client):
     host.shared.opts.data["gpen_max_megabytes"] = 1
     body = b'{"image": "' + bytes(1_000_000) + b'"}'
     sent = client()
-    for content in (body, iter([body[:500_000], body[500_000:]])):  # of a length that is named, or not
+    parts = [body[:500_000], body[500_000:]]
+    for content in (body, 20 * body, iter(parts), iter(10 * parts)):  # of a length that is named, or not
         reply = sent.post("/gpen/v1/restore", content=content)
         assert reply.status_code == 422
         assert "1,000,000 bytes" in reply.json()["detail"]
@@ -199,9 +201,16 @@ def test_no_answer_names_a_folder_of_the_server(host, client, portrait, tiny_che
             assert str(folder) not in reply.text
 
 
-def test_out_of_memory_is_503_and_an_interrupt_409(host, client, portrait, monkeypatch):
+@pytest.mark.parametrize(
+    "error",
+    [
+        torch.cuda.OutOfMemoryError("CUDA out of memory."),
+        CheckpointError("a.pth: [Errno 12] Cannot allocate memory"),
+    ],
+)
+def test_out_of_memory_is_503_and_an_interrupt_409(host, client, portrait, monkeypatch, error):
     def fail(*args, **options):
-        raise torch.cuda.OutOfMemoryError("CUDA out of memory.")
+        raise error
 
     monkeypatch.setattr(host.door("restore"), "restore_image", fail)
     reply = client().post("/gpen/v1/restore", json={"image": encoded(portrait)})

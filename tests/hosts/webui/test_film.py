@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from fractions import Fraction
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -98,8 +99,46 @@ def test_no_film_is_a_sentence(host, film, content):
     film.write_bytes(content)
     pp = process(host, film)
     assert pp.video == str(film)
-    assert "film.mp4 can't be restored as a film" in pp.info["GPEN faces"]
+    assert "film.mp4 cannot be read as a film" in pp.info["GPEN faces"]
     assert str(film.parent) not in pp.info["GPEN faces"]
+
+
+def test_an_old_pyav_is_a_sentence(host, film, monkeypatch):
+    import av
+
+    monkeypatch.setattr(av, "__version__", "16.0.1")
+    pp = process(host, film)
+    assert pp.video == str(film)
+    assert "newer PyAV than 16.0.1" in pp.info["GPEN faces"]
+    assert "pip install 'av>=17.1'" in pp.info["GPEN faces"]
+
+
+def test_progress_counts_frames_in_two_passes(host, film, monkeypatch):
+    steps, state = [], host.shared.state
+    film_host = host.door("film")._FilmHost
+    stage = film_host.stage
+
+    def note(self, *told):
+        stage(self, *told)
+        steps.append((state.job_no, state.sampling_step, state.sampling_steps, state.textinfo))
+
+    monkeypatch.setattr(film_host, "stage", note)
+    process(host, film)
+    assert (0, 0, FRAMES, f"GPEN: following faces, 0 of {FRAMES} frames") in steps
+    assert steps[-1] == (1, FRAMES, FRAMES, f"GPEN: restoring faces, {FRAMES} of {FRAMES} frames")
+    assert state.job_count == 2
+
+
+def test_a_film_without_a_face_is_copied(host, film, tmp_path):
+    pp = process(host, film, min_face=512)
+    assert pp.info["GPEN faces"] == f"0 of {FRAMES} frames"
+    assert Path(pp.video).read_bytes() == film.read_bytes()
+
+
+def test_a_model_for_pictures_alone_is_a_sentence(host, film):
+    pp = process(host, film, task="colorize")
+    assert pp.video == str(film)
+    assert "is for pictures, and this is a film" in pp.info["GPEN faces"]
 
 
 def test_what_is_neither_image_nor_film_passes(host):

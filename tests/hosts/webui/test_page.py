@@ -81,11 +81,13 @@ def upload(page, picture: Image.Image, folder: Path) -> None:
     notes = PngImagePlugin.PngInfo()
     for key, text in picture.info.items():
         notes.add_text(str(key), str(text))
-    picture.save(folder / "picture.png", pnginfo=notes)
+    file = folder / f"picture-{len([*folder.iterdir()])}.png"  # to choose the same again would change nothing
+    picture.save(file, pnginfo=notes)
     remove = page.locator("#extras_image [aria-label='Clear'], #extras_image [aria-label='Remove Image']")
     if remove.count():
         remove.first.click()
-    page.set_input_files("#extras_image input[type=file]", folder / "picture.png")
+        page.wait_for_selector("#extras_image img", state="detached")
+    page.set_input_files("#extras_image input[type=file]", file)
     page.wait_for_selector("#extras_image img")
     page.wait_for_timeout(500)
 
@@ -113,9 +115,11 @@ def test_extras_restores_in_the_enlarged_picture_and_keeps_alpha(page, server, p
 
 @pytest.mark.skipif(not SCREENSHOT, reason="WEBUI_SCREENSHOT names no file")
 def test_the_readmes_screenshot(page, portrait, tmp_path):
-    page.set_viewport_size({"width": 1300, "height": 1130})
+    page.set_viewport_size({"width": 1300, "height": 1700})
     open_section(page)
     run_extras(page, portrait, tmp_path)
+    page.wait_for_selector("#extras_generate", state="visible")
+    page.wait_for_timeout(2000)
     page.evaluate("window.scrollTo(0, 0)")
     page.screenshot(path=SCREENSHOT)
 
@@ -124,7 +128,8 @@ def test_the_result_gives_its_settings_back(page, portrait, tmp_path):
     open_section(page)
     note = (
         "GPEN visibility: 0.7, GPEN model: gpen-lite-256.safetensors, GPEN mask softness: 0.5, "
-        "GPEN min face: 33"
+        "GPEN min face: 33, GPEN keep detail: 0.25, GPEN keep front: False, GPEN colour: model, "
+        "GPEN task: colorize"
     )
     picture = portrait.copy()
     picture.info["postprocessing"] = note
@@ -133,9 +138,25 @@ def test_the_result_gives_its_settings_back(page, portrait, tmp_path):
     page.wait_for_timeout(1500)
     values = {
         name: page.input_value(f"#extras_gpen_{name} input[type=number]")
-        for name in ("visibility", "softness", "min_face")
+        for name in ("visibility", "softness", "min_face", "keep_detail")
     }
-    assert values == {"visibility": "0.7", "softness": "0.5", "min_face": "33"}
+    assert values == {"visibility": "0.7", "softness": "0.5", "min_face": "33", "keep_detail": "0.25"}
+    assert not page.is_checked("#extras_gpen_keep_front input")
+    assert page.input_value("#extras_gpen_colour input") == "model"
+    assert page.input_value("#extras_gpen_task input") == "colorize"
+    gray = portrait.convert("L").convert("RGB")
+    found, said = run_extras(page, gray, tmp_path)
+    assert np.ptp(np.asarray(found.convert("RGB")).astype(int), axis=-1).max() > 8
+    for text in ("keep detail: 0.25", "keep front: False", "colour: model", "task: colorize"):
+        assert f"GPEN {text}" in said
+    picture.info["postprocessing"] = (
+        "GPEN visibility: 1, GPEN model: gpen-lite-256.safetensors, Size: 512x512"
+    )
+    upload(page, picture, tmp_path)
+    page.locator("#extras_gpen_paste").click()
+    # What is not said is as usual. (Hosts read nothing of less than three parameters.)
+    page.wait_for_selector("#extras_gpen_keep_front input:checked")
+    assert page.input_value("#extras_gpen_task input") == "auto"
 
 
 def test_a_broken_file_is_a_sentence_on_the_page(page, server, portrait, tmp_path):

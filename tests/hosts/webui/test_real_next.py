@@ -91,19 +91,32 @@ def test_the_button_reads_settings_of_a_picture(server, config, portrait):
         assert given[component(config, f"extras_gpen_{name}")["id"]]["value"] == value
 
 
-def test_a_film_is_restored(server, portrait, tmp_path):
+def test_a_film_is_restored_and_stays_turned(server, portrait, expected, tmp_path):
     av = pytest.importorskip("av")
     path = tmp_path / "film.mp4"
     with av.open(str(path), "w") as made:
-        stream = made.add_stream("libx264", rate=25)
+        stream = made.add_stream("libx264", rate=25, options={"crf": "1"})
         stream.width, stream.height, stream.pix_fmt = *portrait.size, "yuv420p"
-        for image in (portrait, Image.new("RGB", portrait.size)):
+        stream.set_display_matrix([0, 65536, 0, -65536, 0, 0, 0, 0, 1 << 30])  # lying, as phones film
+        for image in (portrait.rotate(90), Image.new("RGB", portrait.size)):
             made.mux(stream.encode(av.VideoFrame.from_image(image)))
         made.mux(stream.encode(None))
     reply = processed(server, path, film=True)
     assert reply["film"].endswith("film-gpen.mp4")
-    with av.open(reply["film"]) as film:
-        assert len([*film.decode(video=0)]) == 2
+    (before, _), (after, black) = frames(path), frames(reply["film"])
+    assert before.rotation == after.rotation != 0
+    upright, made = (pixels(frame.to_image().rotate(frame.rotation)) for frame in (before, after))
+    wanted = expected(Image.fromarray(upright.astype(np.uint8)))
+    face = np.abs(wanted - upright).max(-1) > 8
+    assert np.abs(made - wanted)[face].mean() < np.abs(upright - wanted)[face].mean() / 3
+    assert pixels(black.to_image()).max() <= 2
+
+
+def frames(path) -> list[Any]:
+    import av
+
+    with av.open(str(path)) as film:
+        return [*film.decode(video=0)]
 
 
 def test_what_is_no_film_stays_as_it_is(server, tmp_path):
