@@ -14,12 +14,13 @@ from torch import Tensor
 
 from ..images import LUMA, to_uint8
 
-__all__ = ["Box", "as_gray", "motion_between", "moved_box", "moved_points"]
+__all__ = ["Box", "as_gray", "box_around", "dense_flow", "motion_between", "moved_box", "moved_points"]
 
 Box = tuple[float, float, float, float]
 
 _SIDE = 128  # pixels to which a box is shrunk: noise disturbs larger ones more
 _REACH = 1.6  # sides of the box that are looked at: how far a face may move in a frame
+_ROOM = 1.1  # of the span of its landmarks, to each side of their middle: a face from brows to chin
 _GRID = 8  # points across the box
 _WINDOW = 25  # pixels: a fifth of the face
 _FEWEST = 12  # points that have to be found again
@@ -87,6 +88,17 @@ def dense_flow(finder: cv2.DISOpticalFlow, after: np.ndarray, before: np.ndarray
 def moved_points(matrix: np.ndarray, points: np.ndarray) -> np.ndarray:
     """[..., 2] points under a [3, 3] map."""
     return points @ matrix[:2, :2].T + matrix[:2, 2]
+
+
+def box_around(landmarks: np.ndarray) -> Box:
+    """The square in which a face's motion is looked for, of its landmarks [5, 2].
+
+    The detector's boxes grow and shrink from frame to frame. Of a head that turns, each would give another
+    motion.
+    """
+    low, high = landmarks.min(0), landmarks.max(0)
+    middle, half = (low + high) / 2, _ROOM * float((high - low).max())
+    return *(middle - half).tolist(), *(middle + half).tolist()
 
 
 def moved_box(matrix: np.ndarray, box: Box) -> Box:
