@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+import weakref
 
 import numpy as np
 import pytest
@@ -153,6 +154,25 @@ def test_animated_pictures(frames, portrait, restorer, tmp_path, suffix):
         assert file.info.get("loop") == 3
     before, after = (next(iter(one.frames())).image for one in (film, again))
     assert 0.02 < (before - after).abs().mean() < 0.2
+
+
+def test_a_gif_is_written_frame_by_frame(portrait, tmp_path, monkeypatch):
+    from gpen_nodes.films import animation
+
+    made, most, picture = [], [], animation._picture
+
+    def watched(*words):
+        one = picture(*words)
+        made.append(weakref.ref(one))
+        most.append(sum(known() is not None for known in made))
+        return one
+
+    monkeypatch.setattr(animation, "_picture", watched)
+    pictures = [Image.fromarray(one) for one in portrait]
+    pictures[0].save(tmp_path / "in.gif", save_all=True, append_images=pictures[1:])
+    open_film(tmp_path / "in.gif").rewrite(tmp_path / "out.gif", lambda all_: ((one, None) for one in all_))
+    assert len(most) == 12
+    assert max(most) <= 3
 
 
 def test_transparency_of_an_animation_stays(portrait, restorer, tmp_path):
