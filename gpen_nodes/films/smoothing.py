@@ -11,7 +11,6 @@ from .motion import moved_points
 __all__ = ["eased", "smoothed_landmarks"]
 
 _WIDTH = 0.2  # seconds: the deviation of the Gaussian, 5 frames of 25 in a second
-_CURVE = 0.01  # of the weight of all frames: how much a curve counts against a line
 _TUKEY = 4.0  # times the median error: a landmark that is farther off counts nothing
 
 
@@ -21,9 +20,9 @@ def smoothed_landmarks(
     """Landmarks for each frame of a track, those in which no face was found included.
 
     The motion from frame to frame, which is exact, is taken out of the landmarks first. What is left hardly
-    changes: a local parabola through it (Cleveland, "Robust locally weighted regression", 1979,
+    changes: a local straight line through it (Cleveland, "Robust locally weighted regression", 1979,
     doi:10.1080/01621459.1979.10481038) takes the detector's error away, and the motion is put back, however
-    much the camera shakes. A head that turns leaves a curve, which a straight line would cut short.
+    much the camera shakes.
 
     Args:
         times: [N] of the frames in seconds.
@@ -37,24 +36,26 @@ def smoothed_landmarks(
     still = np.stack([moved_points(np.linalg.inv(paths[i]), p) for i, p in zip(seen, landmarks, strict=True)])
     weights = np.ones(len(seen))
     for last in (False, True):
-        fitted = np.stack([_parabola(times[seen], still, weights, time) for time in times])
+        lines = np.stack([_line(times[seen], still, weights, time) for time in times])
         if last:
             break
-        errors = np.abs(fitted[seen] - still).mean((1, 2))
+        errors = np.abs(lines[seen] - still).mean((1, 2))
         limit = _TUKEY * max(float(np.median(errors)), 1e-6)
         weights = np.clip(1 - (errors / limit) ** 2, 1e-6, 1) ** 2
-    return np.stack([moved_points(path, points) for path, points in zip(paths, fitted, strict=True)])
+    return np.stack([moved_points(path, points) for path, points in zip(paths, lines, strict=True)])
 
 
-def _parabola(times: np.ndarray, values: np.ndarray, weights: np.ndarray, time: float) -> np.ndarray:
-    """The value at ``time`` of the parabola that fits best around it."""
+def _line(times: np.ndarray, values: np.ndarray, weights: np.ndarray, time: float) -> np.ndarray:
+    """The value at ``time`` of the straight line that fits best around it."""
     near = slice(*np.searchsorted(times, [time - 4 * _WIDTH, time + 4 * _WIDTH]))
-    distance = (times[near] - time) / _WIDTH
-    weight = weights[near] * np.exp(-0.5 * distance**2)
-    powers = distance ** np.arange(3)[:, None]
-    # Few frames fix a line and no curve, and one frame alone nothing but a place.
-    fixed = (powers * weight) @ powers.T + np.diag((0, 1e-9, _CURVE)) * weight.sum()
-    return np.tensordot(np.linalg.solve(fixed, powers * weight)[0], values[near], 1)
+    distance = times[near] - time
+    weight = weights[near] * np.exp(-0.5 * (distance / _WIDTH) ** 2) + 1e-12
+    total, first, second = (float((weight * distance**power).sum()) for power in range(3))
+    spread = total * second - first**2
+    if spread <= 1e-9 * total**2:  # one frame alone
+        return np.tensordot(weight / total, values[near], 1)
+    weight = weight * (second - first * distance) / spread
+    return np.tensordot(weight, values[near], 1)
 
 
 def eased(times: Sequence[float], starts: bool, ends: bool, seconds: float) -> np.ndarray:

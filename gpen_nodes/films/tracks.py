@@ -9,7 +9,7 @@ import numpy as np
 
 from ..faces import DetectedFace
 from ..faces.geometry.templates import Points, similarity
-from .motion import Box, box_around, motion_between, moved_box, moved_points
+from .motion import Box, motion_between, moved_box, moved_points
 from .smoothing import eased, smoothed_landmarks
 
 __all__ = ["Follower", "Track"]
@@ -163,8 +163,7 @@ class Follower:
     def _move(self, gray: np.ndarray, time: float) -> None:
         """Where the faces of the frame before are now."""
         for track in self._live:
-            box = box_around(track.points)
-            motion = None if self._before is None else motion_between(self._before, gray, box)
+            motion = None if self._before is None else motion_between(self._before, gray, track.points)
             motion = _STILL if motion is None else motion
             track.box, track.points = moved_box(motion, track.box), moved_points(motion, track.points)
             track.paths.append(motion @ track.paths[-1])
