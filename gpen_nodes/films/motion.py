@@ -90,7 +90,7 @@ def _matched(
 
 
 def _similarity(before: np.ndarray, after: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    """[3, 3], turn, uniform scale and shift by weighted least squares; a turn and scale is a complex factor."""
+    """[3, 3], turn, scale and shift by weighted least squares; turn and scale are one complex factor."""
     z, w = (points.astype(np.float64) @ (1, 1j) for points in (before, after))
     z0, w0 = (np.average(values, weights=weights) for values in (z, w))
     factor = np.sum(weights * np.conj(z - z0) * (w - w0)) / np.sum(weights * np.abs(z - z0) ** 2)

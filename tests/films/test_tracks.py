@@ -58,17 +58,16 @@ def test_motion_is_exact():
     cos, sin = scale * np.cos(angle), scale * np.sin(angle)
     turn = np.array([[cos, -sin, 0], [sin, cos, 0], [0, 0, 1]])
     move = shift(7.3, -4.6) @ shift(160, 120) @ turn @ shift(-160, -120)
-    start = shift(-60, -60)
-    found = motion_between(shown(picture, start), shown(picture, move @ start), LANDMARKS + (160, 120))
+    start, points = shift(-60, -60), LANDMARKS + np.array([160, 120])
+    found = motion_between(shown(picture, start), shown(picture, move @ start), points)
     assert found is not None
-    points = LANDMARKS + (160, 120)
     assert np.abs(moved_points(found, points) - moved_points(move, points)).max() < 0.15
     assert moved_box(shift(5, 3) @ np.diag([2, 2, 1]), (10, 10, 20, 30)) == pytest.approx((25, 23, 45, 63))
 
 
 def test_no_motion_is_known_where_nothing_is_seen():
     flat = np.full(SIZE, 128, np.uint8)
-    assert motion_between(flat, STILL, LANDMARKS + (160, 120)) is None
+    assert motion_between(flat, STILL, LANDMARKS + np.array([160, 120])) is None
     assert motion_between(STILL, STILL, LANDMARKS - 300) is None
 
 
