@@ -10,7 +10,7 @@ from typing import Any
 from modules import paths, shared
 
 import gpen_nodes
-from gpen_nodes import DETECTORS, OptionError, open_film
+from gpen_nodes import DETECTORS, open_film
 
 from .host import WebuiHost
 from .models import SHIPPED, find_detector
@@ -40,8 +40,6 @@ def restore_film(path: str, options: dict[str, Any]) -> tuple[str, str, tuple[st
     chosen = {"model": SHIPPED, "size": None, "task": AUTO, **options}
     film, host = open_film(Path(path), encoder=_ENCODER, crf=_QUALITY), _FilmHost()
     with loaded(chosen.pop("model"), chosen.pop("size"), chosen.pop("task"), host) as restorer:
-        if restorer.task != "restore":
-            raise OptionError(f"A model for the task {restorer.task} is for pictures, and this is a film.")
         weights = find_detector(chosen.get("detector", DETECTORS[0]))
         target = _new_file(Path(path))
         choices = gpen_nodes.restore_film(

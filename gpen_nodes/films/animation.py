@@ -56,12 +56,15 @@ class Animation:
             options: dict[str, Any] = {k: file.info[k] for k in _KEPT if k in file.info}
         if kind == "WEBP":
             options |= {"quality": 95}
-        pictures = list(changed)  # Pillow's writers want all durations before the first picture
         if kind == "GIF":
-            options["disposal"] = 2 if any(one.mode == "RGBA" for one in pictures) else 1
+            options["disposal"] = 2 if any((frame.source[0] < 255).any() for frame in self.frames()) else 1
         with replacing(target) as temporary:
-            options |= {"save_all": True, "append_images": pictures[1:], "duration": durations}
-            pictures[0].save(temporary, kind, **options)
+            first = next(changed)
+            # Pillow looks up a GIF's durations as it takes its frames, of which it keeps one byte a pixel. Of
+            # the others it wants everything beforehand.
+            others = changed if kind == "GIF" else list(changed)
+            options |= {"save_all": True, "append_images": others, "duration": durations}
+            first.save(temporary, kind, **options)
 
     def _opened(self) -> Image.Image:
         try:

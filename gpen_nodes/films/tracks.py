@@ -9,7 +9,7 @@ import numpy as np
 
 from ..faces import DetectedFace
 from ..faces.geometry.templates import Points, similarity
-from .motion import Box, motion_between, moved_box
+from .motion import Box, motion_between, moved_box, moved_points
 from .smoothing import eased, smoothed_landmarks
 
 __all__ = ["Follower", "Track"]
@@ -80,6 +80,7 @@ class _Growing:
     first: int
     starts: bool
     box: Box
+    points: np.ndarray
     size: tuple[int, int]
     times: list[float]
     paths: list[np.ndarray]
@@ -97,7 +98,7 @@ class _Growing:
     def see(self, frame: int, face: DetectedFace) -> None:
         self.seen.append(frame - self.first)
         self.found.append(_values(face.box, face.landmarks, face.score))
-        self.box = face.box
+        self.box, self.points = face.box, np.array(face.landmarks)
 
 
 class Follower:
@@ -162,9 +163,9 @@ class Follower:
     def _move(self, gray: np.ndarray, time: float) -> None:
         """Where the faces of the frame before are now."""
         for track in self._live:
-            motion = None if self._before is None else motion_between(self._before, gray, track.box)
+            motion = None if self._before is None else motion_between(self._before, gray, track.points)
             motion = _STILL if motion is None else motion
-            track.box = moved_box(motion, track.box)
+            track.box, track.points = moved_box(motion, track.box), moved_points(motion, track.points)
             track.paths.append(motion @ track.paths[-1])
             track.times.append(time)
 
@@ -196,7 +197,8 @@ class Follower:
         return True
 
     def _started(self, face: DetectedFace, time: float) -> _Growing:
-        track = _Growing(self._frame, self._frame > self._shot, face.box, face.image_size, [time], [_STILL])
+        start, points = self._frame > self._shot, np.array(face.landmarks)
+        track = _Growing(self._frame, start, face.box, points, face.image_size, [time], [_STILL])
         track.see(self._frame, face)
         return track
 

@@ -11,6 +11,7 @@ from typing import Any
 from torch import Tensor
 
 from ..atomic import replacing
+from ..errors import OptionError
 from ..host import Host, LocalHost
 from ..images import as_batch
 from ..inference import Restorer, Restorers
@@ -47,6 +48,14 @@ def open_film(path: Path, *, encoder: str | None = None, crf: float | None = Non
     return VideoFile(path, encoder=encoder, crf=crf)
 
 
+def _check_task(restorer: Restorer | Restorers) -> None:
+    if restorer.task != "restore":
+        raise OptionError(
+            f"A model for the task {restorer.task} is for pictures, and this is a film. Choose one that "
+            "restores faces."
+        )
+
+
 def restore_film(
     film: Film,
     target: Path,
@@ -77,6 +86,7 @@ def restore_film(
         GpenError: the film cannot be read or written, or an option makes no sense.
         OSError: the file system's own.
     """
+    _check_task(restorer)
     options, host = gather(FilmOptions, options, keywords), host or LocalHost()
     tracks = follow_faces(film.frames(), options, host, film.length, weights)
     choices = choose_tracks(tracks, options, person, weights)
@@ -132,6 +142,7 @@ def restore_frames(
     Raises:
         GpenError: an unusable image or option.
     """
+    _check_task(restorer)
     options, host = gather(FilmOptions, options, keywords), host or LocalHost()
     batch = as_batch(images)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+import weakref
 from types import SimpleNamespace
 
 import numpy as np
@@ -86,6 +87,12 @@ def test_alpha_and_frames_without_faces_stay(frames, restorer):
     assert torch.equal(image[6:], batch[6:])
 
 
+def test_a_model_for_another_task_is_refused(frames, tiny_checkpoint):
+    colouring = get_restorer(tiny_checkpoint, "fp32", "cpu", task="colorize")
+    with pytest.raises(OptionError, match="task colorize is for pictures, and this is a film"):
+        restore_frames(frames, colouring, host=LocalHost("cpu"), **SEEN)
+
+
 def test_tracks_and_people_are_chosen(frames, restorer, shared_data, monkeypatch):
     host = LocalHost("cpu")
     none = restore_frames(frames, restorer, host=host, tracks="1", **SEEN)
@@ -154,6 +161,25 @@ def test_animated_pictures(frames, portrait, restorer, tmp_path, suffix):
         assert file.info.get("loop") == 3
     before, after = (next(iter(one.frames())).image for one in (film, again))
     assert 0.02 < (before - after).abs().mean() < 0.2
+
+
+def test_a_gif_is_written_frame_by_frame(portrait, tmp_path, monkeypatch):
+    from gpen_nodes.films import animation
+
+    made, most, picture = [], [], animation._picture
+
+    def watched(*words):
+        one = picture(*words)
+        made.append(weakref.ref(one))
+        most.append(sum(known() is not None for known in made))
+        return one
+
+    monkeypatch.setattr(animation, "_picture", watched)
+    pictures = [Image.fromarray(one) for one in portrait]
+    pictures[0].save(tmp_path / "in.gif", save_all=True, append_images=pictures[1:])
+    open_film(tmp_path / "in.gif").rewrite(tmp_path / "out.gif", lambda all_: ((one, None) for one in all_))
+    assert len(most) == 12
+    assert max(most) <= 3
 
 
 def test_transparency_of_an_animation_stays(portrait, restorer, tmp_path):
