@@ -8,9 +8,8 @@ whatever it is wrapped in. Where there are several, the running average goes bef
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from torch import Tensor
 
@@ -29,8 +28,7 @@ WRAPPERS += ("model", "netG", "generator", "g", "weights", "net")
 PREFIXES = ("module.", "_orig_mod.", "g_ema.", "ema.", "model.", "netG.", "generator.", "g.", "net.")
 
 
-@dataclass(frozen=True, eq=False)
-class Found:
+class Found(NamedTuple):
     """Tensors by name, the values of ``args`` around them, and whether they were in the bundle's parts."""
 
     tensors: dict[str, Tensor]

@@ -5,9 +5,9 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from types import MappingProxyType
+from typing import Any, NamedTuple
 
 import torch
 
@@ -24,8 +24,7 @@ Writer = Callable[[Checkpoint, torch.dtype | None, bool], bytes]
 """A file's bytes, from weights, a floating point type (None: as they are) and whether in legacy form."""
 
 
-@dataclass(frozen=True, eq=False)
-class Format:
+class Format(NamedTuple):
     """A kind of file.
 
     Attributes:
@@ -40,7 +39,7 @@ class Format:
     suffixes: tuple[str, ...]
     matches: Callable[[bytes], bool]
     read: Callable[[Path], tuple[Any, dict[str, Any]]]
-    write: Mapping[Layout, Writer] = field(default_factory=dict)
+    write: Mapping[Layout, Writer] = MappingProxyType({})
 
 
 FORMATS = (

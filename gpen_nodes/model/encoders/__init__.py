@@ -7,9 +7,8 @@ A further one is a file with what the table asks for, its line there, and one in
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from torch import Tensor, nn
 
@@ -22,8 +21,7 @@ if TYPE_CHECKING:
 __all__ = ["ENCODERS", "Bottleneck", "ConvEncoder", "EncoderKind", "EncoderStage", "ResNetEncoder"]
 
 
-@dataclass(frozen=True, eq=False)
-class EncoderKind:
+class EncoderKind(NamedTuple):
     """An encoder that checkpoints have.
 
     Attributes:
