@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,7 +12,7 @@ import torch
 from gpen_nodes import Gpen, GpenConfig
 from gpen_nodes.inference import cpu_graph
 
-SMALL = {"style_dim": 64, "mapping_depth": 2}
+SMALL: dict[str, Any] = {"style_dim": 64, "mapping_depth": 2}
 
 
 def random_network(config):
