@@ -82,21 +82,7 @@ def add_parsers(commands: Any) -> None:
     p.add_argument("--face_align", action="store_true", help="find, align, restore and paste back every face")
     add_options(p, RestoreOptions(), OPTIONS, order=ORDERS)
     add_max_pixels(p)
-    p.add_argument("--device", help="such as cpu, cuda:1, mps; else the best one")
-    p.add_argument("--devices", metavar="LIST", help="several at once: cuda:0,cuda:1 or cpu*2")
-    p.add_argument("--dtype", choices=["auto", *sorted(DTYPES)], default="auto")
-    p.add_argument(
-        "--backend",
-        choices=["auto", *BACKENDS],
-        default="folded",
-        metavar="NAME",
-        help="what runs the network: %(choices)s",
-    )
-    p.add_argument(
-        "--cuda_graphs",
-        action="store_true",
-        help="on CUDA, launch a face's kernels all at once; takes the card's memory for the whole run",
-    )
+    _add_engine_options(p)
     p.add_argument("--save_faces", metavar="DIR", help="also write each face, before and after")
     p.add_argument(
         "--compare", action="store_true", help="also write before | after beside the output, _compare"
@@ -116,6 +102,25 @@ def add_parsers(commands: Any) -> None:
     add_ray_option(p)
     add_film_options(p)
     p.set_defaults(run=run, usage_error=p.error)
+
+
+def _add_engine_options(p: argparse.ArgumentParser) -> None:
+    """On what the network runs, and how."""
+    p.add_argument("--device", help="such as cpu, cuda:1, mps; else the best one")
+    p.add_argument("--devices", metavar="LIST", help="several at once: cuda:0,cuda:1 or cpu*2")
+    p.add_argument("--dtype", choices=["auto", *sorted(DTYPES)], default="auto")
+    p.add_argument(
+        "--backend",
+        choices=["auto", *BACKENDS],
+        default="folded",
+        metavar="NAME",
+        help="what runs the network: %(choices)s",
+    )
+    p.add_argument(
+        "--cuda_graphs",
+        action="store_true",
+        help="on CUDA, launch a face's kernels all at once; takes the card's memory for the whole run",
+    )
 
 
 def run(args: argparse.Namespace) -> int:
