@@ -211,7 +211,7 @@ def test_subtitles_are_kept(write_film, pattern, tmp_path):
         assert b"Hello" in b"".join(bytes(packet) for packet in container.demux(subtitles=0) if packet.size)
 
 
-def test_without_pyav_the_extra_is_named(monkeypatch, tmp_path):
+def test_without_pyav_the_command_that_installs_it_is_named(monkeypatch, tmp_path):
     monkeypatch.setitem(sys.modules, "av", None)
-    with pytest.raises(MissingWeightsError, match=r"pip install 'gpen-nodes\[video\]'"):
+    with pytest.raises(MissingWeightsError, match=r"pip install 'av>=17\.1'"):
         open_film(tmp_path / "film.mp4")
