@@ -72,7 +72,7 @@ def restored_on_ray(
         if args.model_path:
             names = [os.path.abspath(name) if os.path.exists(name) else name for name in args.model_path]
             words.model_path = names
-        recipe = _Recipe(words, options, device, plan.settings, mask)
+        recipe = _Recipe(words, _found_anywhere(options), device, plan.settings, mask)
         load: Callable[[], Any]
         tasks: list[Any]
         if isinstance(plan, StorePlan):
@@ -84,6 +84,15 @@ def restored_on_ray(
             tasks = [job.below(here) for job in jobs]
         for place, outcome in on_workers(tasks, load, workers):
             yield jobs[place], _renamed(outcome, jobs[place], here)
+
+
+def _found_anywhere(options: RestoreOptions) -> RestoreOptions:
+    """Options whose files are found from another folder, too: a worker has one of its own."""
+    files = {
+        "detector_weights": options.detect.detector_weights,
+        "face_parser": options.judge.face_parser,
+    }
+    return options.changed(**{name: os.path.abspath(path) for name, path in files.items() if path})
 
 
 def _renamed(outcome: Outcome | GpenError, job: Job, here: Path) -> Outcome | GpenError:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from pathlib import Path
 
@@ -69,3 +70,19 @@ def test_options_that_fit_no_cluster(words, more, said, capsys):
 def test_a_dry_run_starts_no_cluster(words, capsys):
     assert main([*words, "-o", "out", "--ray", "1.2.3.4:1", "--dry_run"]) == 0
     assert "6 to be done" in capsys.readouterr().out
+
+
+def test_a_worker_finds_files_that_were_named_from_here(words, monkeypatch):
+    """Its own folder is another one."""
+    from gpen_nodes.cli import cluster
+
+    sent = []
+    monkeypatch.setattr(cluster, "cluster", lambda address: contextlib.nullcontext([{"CPU": 1.0}]))
+    monkeypatch.setattr(cluster, "on_workers", lambda tasks, load, workers: sent.append(load.args[0]) or ())
+    files = ["--face_parser", "own/parser.onnx", "--detector_weights", "own/mtcnn"]
+    main([*words, "-o", "out", *files, "--ray"])
+    (recipe,) = sent
+    here = Path.cwd()
+    assert Path(recipe.options.judge.face_parser) == here / "own/parser.onnx"
+    assert Path(recipe.options.detect.detector_weights) == here / "own/mtcnn"
+    assert str(recipe.settings["options"]["face_parser"]) == "own/parser.onnx"  # as without Ray: one job
